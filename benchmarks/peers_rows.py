@@ -146,6 +146,28 @@ def loading(folder: Path, url: str, never: str | None) -> None:
             history.add_messages(messages)
         loads: Sides = {name: lambda h=h: h.messages for name, h in histories.items()}
         print_rows(f"LangChain: load {count:,} messages", loads, rounds)
+        _load_llamaindex(folder, url, never, count)
+
+
+def _load_llamaindex(folder: Path, url: str, never: str | None, count: int) -> None:
+    chat = f"chat of {count}"
+    stores: dict[str, Any] = {
+        "**ours**, a file": BotWireChatStore("li", url=f"sqlite:///{folder / 'ours.db'}"),
+        "**ours**, a server": BotWireChatStore("li", url=url),
+    }
+    if never:
+        stores["RedisChatStore, no log"] = RedisChatStore(redis_url=never)
+    roles = ("user", "assistant")
+    messages = [ChatMessage(role=roles[i % 2], content=f"{i} {TEXT}") for i in range(count)]
+    for store in stores.values():
+        store.set_messages(chat, messages)
+    loads: Sides = {name: lambda s=s: s.get_messages(chat) for name, s in stores.items()}
+    uri = f"sqlite+aiosqlite:///{folder / 'alchemy.db'}"
+    alchemy = SQLAlchemyChatStore("chats", async_database_uri=uri)
+    with asyncio.Runner() as runner:
+        runner.run(alchemy.set_messages(chat, messages))
+        loads["SQLAlchemyChatStore, SQLite"] = lambda: runner.run(alchemy.get_messages(chat))
+        print_rows(f"LlamaIndex: load {count:,} messages", loads, LOADED[count])
 
 
 def llamaindex(folder: Path, url: str, always: str | None, never: str | None) -> None:

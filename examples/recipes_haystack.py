@@ -108,7 +108,7 @@ def _from_items(items: Iterable[Item]) -> list[ChatMessage]:
         items,
         framework="haystack",
         formats=(1,),
-        from_native=ChatMessage.from_dict,
+        from_native=lambda data: ChatMessage.from_dict(data.value),
         from_portable=lambda one: made[one.role](one.text) if one.role in made else None,
     )
     return [message for _, message in found if message is not None]

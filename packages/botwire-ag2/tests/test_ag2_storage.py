@@ -49,6 +49,7 @@ from botwire_ag2 import BotWireCheckpointStore, BotWireStorage
 from botwire_ag2.convert import from_items, own_classes, to_item
 from tests.clients import later
 from tests.holding import longest_hold
+from tests.items import stored_items
 from tests.zygote import Zygote
 
 AG2S = own_classes()
@@ -207,7 +208,7 @@ def test_whatever_an_event_holds_comes_back(metadata: dict[str, Any], said: str)
     assume("__" not in repr(metadata))  # see the next test
     for event in (ModelRequest([TextInput(said, metadata=metadata)]), ModelMessage(said)):
         item = json.loads(json.dumps(to_item(event, AG2S)))
-        (found,) = from_items([_item(item)], AG2S)
+        (found,) = from_items(stored_items([item]), AG2S)
         assert found == event
 
 
@@ -216,12 +217,6 @@ def test_a_dict_that_ag2_would_read_as_something_else_is_refused(key: str) -> No
     event = ModelResponse(ModelMessage("x", metadata={"deep": [{key: "x"}]}))
     with pytest.raises(ConfigurationError, match=key):
         to_item(event, AG2S)
-
-
-def _item(value: Any) -> Any:
-    from botwire import Item
-
-    return Item(1, None, value, None)  # type: ignore[arg-type]
 
 
 # --- the caller's own classes ----------------------------------------------------------------
@@ -318,14 +313,14 @@ async def test_nothing_that_is_stored_is_run(
     evil = {tag: name, "data": {"args": f"touch {tmp_path / 'run'}"}, "value": 1, "shell": True}
     native["native"]["data"]["data"]["parts"] = [evil]
     kind = to_item(UsageEvent(Usage()), AG2S)
-    kind["event"]["data"]["type"] = name
+    kind["data"]["type"] = name
     Memory(namespace, url=url).history("s").extend([native, kind])
     storage = BotWireStorage(namespace, url=url)
     stream = await storage.stream("s")
     (text,) = await stream.history.get_events()
     assert text == ModelRequest([TextInput("x")])  # its portable part
     assert "only the text of" in caplog.text
-    assert "left out" in caplog.text
+    assert "skipped item" in caplog.text
     assert not (tmp_path / "run").exists()
 
 
@@ -335,7 +330,7 @@ def test_a_name_that_leads_through_a_module_of_ag2_is_no_name_of_its_own() -> No
     item["native"]["data"]["data"]["parts"] = [
         {"__dataclass__": "ag2.knowledge.sqlite.Path", "data": {}}
     ]
-    (found,) = from_items([_item(item)], AG2S)
+    (found,) = from_items(stored_items([item]), AG2S)
     assert found == ModelRequest([TextInput("x")])
 
 

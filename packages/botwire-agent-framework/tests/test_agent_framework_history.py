@@ -32,6 +32,7 @@ from botwire_agent_framework import BotWireCheckpointStorage, BotWireHistoryProv
 from botwire_agent_framework.convert import from_items, item_id, to_item
 from tests.clients import later
 from tests.holding import longest_hold
+from tests.items import stored_items
 from tests.scripted_agent import ScriptedClient, call
 from tests.zygote import Zygote
 
@@ -169,14 +170,8 @@ parts = st.recursive(
 def test_whatever_is_said_comes_back(role: str, said: list[str], extra: Any) -> None:
     message = Message(role, said, additional_properties={"x": extra})
     item = json.loads(json.dumps(to_item(message)))
-    (found,) = from_items([_item(item)])
+    (found,) = from_items(stored_items([item]))
     assert found.to_dict() == message.to_dict()
-
-
-def _item(value: Any) -> Any:
-    from botwire import Item
-
-    return Item(1, None, value, None)  # type: ignore[arg-type]
 
 
 async def test_what_was_stored_under_an_id_is_not_stored_again(
@@ -392,6 +387,7 @@ from agent_framework import Agent, AgentSession, tool
 from botwire_agent_framework import BotWireContextProvider, BotWireHistoryProvider
 from tests.clients import later
 from tests.holding import longest_hold
+from tests.items import stored_items
 from tests.scripted_agent import ScriptedClient, call
 from tests.zygote import Zygote
 

@@ -34,12 +34,15 @@ from autogen_core.models import (
 )
 from autogen_core.tools import FunctionTool
 from autogen_ext.models.replay import ReplayChatCompletionClient
+from hypothesis import given
+from hypothesis import strategies as st
 
 from botwire import AsyncMemory, ConfigurationError, ConflictError, Memory
 from botwire.messages import Message
 from botwire_autogen import BotWireChatCompletionContext, BotWireMemory
 from botwire_autogen.llm_messages import from_items, to_item
 from tests.holding import longest_hold
+from tests.items import stored_items
 from tests.zygote import Zygote
 
 
@@ -81,6 +84,31 @@ CONVERSATION: list[LLMMessage] = [
     answer(2),
     AssistantMessage(content="13 degrees", thought="warmer", source="a"),
 ]
+
+
+words = st.text(max_size=9) | st.sampled_from(["\ud800", '{"$bytes":"AA=="}'])
+IMAGE = Image(PIL.Image.new("RGB", (1, 1)))
+results = st.builds(
+    FunctionExecutionResult,
+    content=words, name=words, call_id=words, is_error=st.none() | st.booleans(),
+)  # fmt: skip
+llm_messages = st.one_of(
+    st.builds(SystemMessage, content=words),
+    st.builds(UserMessage, content=words | st.lists(words | st.just(IMAGE)), source=words),
+    st.builds(
+        AssistantMessage,
+        content=words | st.lists(st.builds(FunctionCall, id=words, name=words, arguments=words)),
+        thought=st.none() | words,
+        source=words,
+    ),
+    st.builds(FunctionExecutionResultMessage, content=st.lists(results)),
+)
+
+
+@given(llm_messages, st.booleans())
+def test_whatever_a_message_holds_comes_back(message: LLMMessage, decoded: bool) -> None:
+    (found,) = from_items(stored_items([to_item(message)], decoded=decoded))
+    assert found.model_dump() == message.model_dump()
 
 
 async def fill(context: ChatCompletionContext) -> None:

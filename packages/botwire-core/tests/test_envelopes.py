@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import pickle
 from typing import Any
 
 import pytest
@@ -12,7 +14,6 @@ from hypothesis import strategies as st
 
 from botwire import BotWireError, Item
 from botwire import operations as ops
-from botwire.clock import to_datetime
 from botwire.exact import Json
 from botwire.messages import (
     Message,
@@ -20,9 +21,11 @@ from botwire.messages import (
     ToolCall,
     UnreadableItemError,
     items_of,
+    native_in,
     read_items,
 )
-from botwire.tagged import from_fresh_json, from_json, to_json
+from botwire.tagged import from_json, from_stored, to_json
+from tests.items import stored_items
 
 # What looks like a native part, inside another part.
 LOOKALIKE = {"x": 1, "native": {"framework": "ours", "format": 1, "data": "not this"}}
@@ -53,11 +56,15 @@ ITEMS: dict[str, Any] = {
 }
 
 
-def read(items: list[Any], caplog: pytest.LogCaptureFixture) -> tuple[Any, list[str]]:
-    def from_native(data: Any) -> Any:
-        if data == "bad":
+def item(value: Json) -> Item:
+    return Item(ops.HistoryItem(7, None, value, 0))
+
+
+def read(items: list[Item], caplog: pytest.LogCaptureFixture) -> tuple[Any, list[str]]:
+    def from_native(data: Json) -> Any:
+        if data.value == "bad":
             raise ValueError("it is bad")
-        return "native", data
+        return "native", data.value
 
     caplog.clear()
     with caplog.at_level(logging.WARNING, "botwire.messages"):
@@ -76,9 +83,10 @@ def test_what_is_read_as_text_is_what_is_read_decoded(
     case: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     value = ITEMS[case]
-    stored = ops.HistoryItem(7, None, Json.of(value), 0)
-    decoded = Item(7, None, value, to_datetime(0))
-    assert read([stored], caplog) == read([decoded], caplog)
+    text, decoded = item(Json.of(value)), item(Json.from_decoded(copy.deepcopy(value)))
+    assert read([text], caplog) == read([decoded], caplog)
+    found = [native_in(one, framework="ours", formats=(1,)) for one in (text, decoded)]
+    assert found[0] == found[1]
 
 
 CALL = {"id": "c", "name": "f", "arguments": {}}
@@ -108,13 +116,9 @@ def test_a_damaged_envelope_is_reported_and_hides_no_other(
     damaged = {**PORTABLE.to_item(), **part}
     with pytest.raises(UnreadableItemError, match="damaged"):
         Message.from_item(damaged)
-    items = [
-        Item(seq, None, value, to_datetime(0))
-        for seq, value in enumerate([damaged, PORTABLE.to_item()])
-    ]
-    found, told = read(items, caplog)
-    assert found == [(1, ("portable", "hello"))]
-    assert [line.partition(":")[0] for line in told] == ["skipped item 0 of a conversation"]
+    found, told = read(stored_items([damaged, PORTABLE.to_item()]), caplog)
+    assert found == [(2, ("portable", "hello"))]
+    assert [line.partition(":")[0] for line in told] == ["skipped item 1 of a conversation"]
 
 
 def test_a_message_that_a_framework_refuses_hides_no_other(
@@ -124,21 +128,33 @@ def test_a_message_that_a_framework_refuses_hides_no_other(
         return "".join(str(call.values) for call in message.tool_calls)
 
     odd = Message("assistant", "", tool_calls=[ToolCall("c", "f", {"$bytes": 5})])
-    items = [
-        Item(seq, None, one.to_item(), to_datetime(0)) for seq, one in enumerate([odd, PORTABLE])
-    ]
+    items = stored_items([odd.to_item(), PORTABLE.to_item()])
     found = read_items(
         items, framework="ours", formats=(1,), from_native=str, from_portable=from_portable
     )
-    assert found == [(1, "")]
-    assert "skipped item 0" in caplog.text
+    assert found == [(2, "")]
+    assert "skipped item 1" in caplog.text
     assert issubclass(UnreadableItemError, BotWireError)
 
 
 def test_the_portable_part_is_not_decoded(caplog: pytest.LogCaptureFixture) -> None:
     text = Json.of(ITEMS["its own"]).text.replace('"hello"', '"hello, which is no JSON')
-    found, _ = read([ops.HistoryItem(7, None, Json.from_text(text), 0)], caplog)
+    found, _ = read([item(Json.from_text(text))], caplog)
     assert found == [(7, ("native", {"a": ["é\ud800"]}))]
+
+
+def test_an_item_decodes_its_value_once_and_only_if_asked() -> None:
+    one = item(Json.from_text('{"a": this is no JSON'))
+    assert (one.seq, one.id, one.created_at.year) == (7, None, 1970)
+    with pytest.raises(ValueError, match="Expecting value"):
+        _ = one.value
+    good = item(Json.of({"a": []}))
+    good.value["a"].append(1)
+    assert good.value == {"a": [1]}
+    assert good == item(Json.of({"a": []}))
+    assert good != item(Json.of({"a": [1]}))
+    assert "value={'a': [1]}" in repr(good)
+    assert pickle.loads(pickle.dumps(good)) == good
 
 
 values = st.recursive(
@@ -152,9 +168,10 @@ values = st.recursive(
 
 
 @given(values)
-def test_a_fresh_value_is_read_as_any_other(value: Any) -> None:
-    stored = json.loads(json.dumps(to_json(value)))
-    assert repr(from_fresh_json(stored)) == repr(from_json(stored))
+def test_a_stored_value_is_read_as_any_other(value: Any) -> None:
+    written = to_json(value)
+    for stored in (Json.of(written), Json.from_decoded(json.loads(json.dumps(written)))):
+        assert repr(from_stored(stored)) == repr(from_json(written))
 
 
 def test_what_a_framework_has_in_one_message_is_several_items() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import uuid
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from langchain_core.messages import (
 )
 
 from botwire import AsyncMemory, ConfigurationError, Memory, NotJSONError, TransportError
+from botwire.exact import Json
 from botwire.tagged import from_json
 from botwire_langchain import BotWireChatHistory, BotWireChatMessageHistory, convert
 from botwire_langchain.convert import from_native, to_native
@@ -122,11 +122,12 @@ def test_whatever_it_holds_comes_back_equal(
     content: str, metadata: dict[str, Any], cls: type[BaseMessage]
 ) -> None:
     message = cls(content, response_metadata=metadata, additional_kwargs={"again": metadata})
-    stored = json.dumps(to_native(message, "it"))
-    found = from_native(json.loads(stored))
-    assert found == message
-    (constructed,) = messages_from_dict([from_json(json.loads(stored))])
-    assert found.__getstate__() == constructed.__getstate__()
+    stored = Json.of(to_native(message, "it"))
+    for held in (stored, Json.from_decoded(stored.value)):
+        found = from_native(held)
+        assert found == message
+        (constructed,) = messages_from_dict([from_json(stored.value)])
+        assert found.__getstate__() == constructed.__getstate__()
 
 
 class Mine(BaseMessage):

@@ -31,6 +31,7 @@ from botwire import Author, ConfigurationError, ConflictError, Memory, NotJSONEr
 from botwire.messages import Message, ToolCall, read_items
 from botwire_openai_agents import BotWireSession, list_sessions
 from botwire_openai_agents.convert import from_items, to_items
+from tests.items import stored_items
 from tests.scripted_responses import ScriptedModel, call, message
 from tests.waiting import until
 
@@ -459,7 +460,7 @@ kinds = st.sampled_from(["message", "function_call", "function_call_output", "re
     )
 )
 def test_whatever_an_item_is_it_comes_back(items: list[Any]) -> None:
-    stored: Any = [SimpleNamespace(seq=i, value=one) for i, one in enumerate(to_items(items))]
+    stored = stored_items(to_items(items))
     assert [item for _, group in from_items(stored) for item in group] == items
 
 

@@ -15,11 +15,11 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from botwire import Item
+from tests.items import stored_items
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
@@ -95,7 +95,7 @@ class Speaker(ABC):
 
     def read(self, values: list[Any]) -> list[Any]:
         """Returns the messages in stored values."""
-        return [asdict(self.said(message)) for message in self.from_items(_items(values))]
+        return [asdict(self.said(message)) for message in self.from_items(stored_items(values))]
 
     def write_picture(self) -> list[Any]:
         """Returns the stored values of `picture`."""
@@ -105,7 +105,7 @@ class Speaker(ABC):
         """Returns "the picture" for each message that is it, or the message's text."""
         return [
             "the picture" if self.is_picture(message) else self.said(message).text
-            for message in self.from_items(_items(values))
+            for message in self.from_items(stored_items(values))
         ]
 
     async def tell(self, namespace: str, url: str, told: Any) -> None:
@@ -136,11 +136,3 @@ class Speaker(ABC):
 @cache
 def _session(speaker: Speaker, namespace: str, url: str) -> Any:
     return speaker.session(namespace, url)
-
-
-def _items(values: list[Any]) -> list[Item]:
-    now = datetime.now(UTC)
-    return [
-        Item(seq=i, id=f"i{i}", value=value, created_at=now)
-        for i, value in enumerate(values, start=1)
-    ]

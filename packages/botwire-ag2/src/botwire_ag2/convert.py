@@ -8,7 +8,6 @@ dataclass, pydantic model or enum, of AG2 or in the caller's `types`, under its 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -31,8 +30,9 @@ from pydantic import BaseModel
 
 from botwire import ConfigurationError, Item
 from botwire.classes import Classes, name_of
-from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_item, read_native
-from botwire.tagged import from_fresh_json, to_json
+from botwire.exact import Json
+from botwire.messages import Message, Native, ToolCall, read_items
+from botwire.tagged import from_stored, to_json
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 
 FRAMEWORK = "ag2"
@@ -40,10 +40,8 @@ FORMAT = 1
 """``{"type": the event's class, "data": its to_dict()}``; what JSON lacks is tagged.
 
 Requests, responses and tool results are messages, stored as envelopes. Other events are not part of
-a conversation: ``{"event": {"framework": "ag2", "format": 1, "data": …}}``.
+a conversation: their items consist of the native part alone.
 """
-
-logger = logging.getLogger("botwire.ag2")
 
 _KINDS: Mapping[str, Callable[[type], bool]] = {
     "__event__": lambda cls: issubclass(cls, BaseEvent),
@@ -87,7 +85,7 @@ def to_item(event: BaseEvent, classes: Classes, path: str = "event") -> dict[str
         raise ConfigurationError(f"{path} could not be read back: {error}") from error
     native = Native(FRAMEWORK, FORMAT, {"type": name_of(type(event)), "data": data})
     message = _message(event, native)
-    return {"event": native.to_value()} if message is None else message.to_item()
+    return native.to_value() if message is None else message.to_item()
 
 
 def to_items(events: Iterable[BaseEvent], classes: Classes) -> list[dict[str, Any]]:
@@ -97,13 +95,14 @@ def to_items(events: Iterable[BaseEvent], classes: Classes) -> list[dict[str, An
 
 def from_items(items: Iterable[Item], classes: Classes) -> list[BaseEvent]:
     """Returns the events that items hold. One that cannot be read is logged and left out."""
-    events: list[BaseEvent] = []
-    for item in items:
-        try:
-            events.append(_from_item(item.value, classes))
-        except (UnreadableItemError, ValueError, TypeError, KeyError) as error:
-            logger.warning("item %d of a stream is left out: %s", item.seq, error)
-    return events
+    found = read_items(
+        items,
+        framework=FRAMEWORK,
+        formats=(FORMAT,),
+        from_native=partial(_from_native, classes=classes),
+        from_portable=_from_portable,
+    )
+    return [event for _, event in found]
 
 
 def paired(events: Sequence[BaseEvent]) -> list[BaseEvent]:
@@ -149,20 +148,6 @@ def _select(event: BaseEvent, positions: Sequence[int], rest: bool) -> BaseEvent
     return ToolResultsEvent([event.results[position] for position in positions])
 
 
-def _from_item(value: Any, classes: Classes) -> BaseEvent:
-    if isinstance(value, dict) and "event" in value:
-        return _from_native(
-            read_native(value["event"], framework=FRAMEWORK, formats=(FORMAT,)), classes
-        )
-    return read_item(
-        value,
-        framework=FRAMEWORK,
-        formats=(FORMAT,),
-        from_native=partial(_from_native, classes=classes),
-        from_portable=_from_portable,
-    )
-
-
 def _message(event: BaseEvent, native: Native) -> Message | None:
     """Returns what other frameworks read, or None if an event is not a message."""
     if isinstance(event, ModelRequest):
@@ -189,10 +174,11 @@ def _text(result: ToolResult) -> str:
     )
 
 
-def _from_native(stored: Mapping[str, Any], classes: Classes) -> BaseEvent:
+def _from_native(data: Json, classes: Classes) -> BaseEvent:
+    stored = data.value
     cls: Any = classes.find(stored["type"], _KINDS["__event__"])
     _check(stored["data"], classes)
-    event: BaseEvent = cls.from_dict(from_fresh_json(stored["data"]))
+    event: BaseEvent = cls.from_dict(from_stored(Json.from_decoded(stored["data"])))
     return event
 
 

@@ -14,7 +14,7 @@ from agent_framework import Message as AgentMessage
 from botwire import Item
 from botwire.client.encoding import encode_each
 from botwire.messages import Message, Native, Role, ToolCall, read_items
-from botwire.tagged import from_fresh_json, to_json
+from botwire.tagged import from_stored, to_json
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 
 FRAMEWORK = "agent-framework"
@@ -78,7 +78,7 @@ def from_items_with_seqs(items: Iterable[Item]) -> list[tuple[int, AgentMessage]
         items,
         framework=FRAMEWORK,
         formats=(FORMAT,),
-        from_native=lambda data: AgentMessage.from_dict(from_fresh_json(data)),
+        from_native=lambda data: AgentMessage.from_dict(from_stored(data)),
         from_portable=_from_portable,
     )
 

@@ -17,8 +17,9 @@ from autogen_core.models import (
 from pydantic import TypeAdapter
 
 from botwire import Item
+from botwire.exact import Json
 from botwire.messages import Message, Native, ToolCall, read_items
-from botwire.tagged import from_fresh_json, to_json
+from botwire.tagged import from_stored, looks_tagged, to_json
 from botwire.tool_calls import NOT_COMPLETED, CallIds, drop_open_end, pair_answers
 
 FRAMEWORK: Final = "autogen"
@@ -64,7 +65,7 @@ def from_items(items: Iterable[Item]) -> list[LLMMessage]:
         items,
         framework=FRAMEWORK,
         formats=(FORMAT,),
-        from_native=lambda data: _MESSAGE.validate_python(from_fresh_json(data)),
+        from_native=_from_native,
         from_portable=_from_portable,
     )
     return [message for _, message in found]
@@ -107,6 +108,14 @@ def _select(message: LLMMessage, positions: Sequence[int], rest: bool) -> LLMMes
     if not positions:
         return None
     return message.model_copy(update={"content": [message.content[i] for i in positions]})
+
+
+def _from_native(data: Json) -> LLMMessage:
+    text = data.held_text
+    if text is not None and not looks_tagged(text):
+        # Refuses half of a surrogate pair, and is then called again with the decoded value.
+        return _MESSAGE.validate_json(text)
+    return _MESSAGE.validate_python(from_stored(data))
 
 
 def _from_portable(message: Message) -> LLMMessage:

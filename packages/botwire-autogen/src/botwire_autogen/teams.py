@@ -12,7 +12,7 @@ from autogen_agentchat.base import Team
 from botwire import ConfigurationError, ConflictError, Item
 from botwire.arguments import check_mapping, check_type
 from botwire.connection import Connected, ConnectionOptions, takes_connection
-from botwire.messages import Message, Native
+from botwire.messages import Message, Native, native_in
 from botwire.names import check_history
 from botwire.tagged import Rewriter, from_json
 from botwire_autogen.acting import acting
@@ -306,10 +306,10 @@ def _to_item(message: Any) -> dict[str, Any]:
 
 
 def _from_item(name: str, item: Item) -> Any:
-    native = Message.from_item(item.value).native
-    if native is None or (native.framework, native.format) != (FRAMEWORK, THREAD_FORMAT):
+    message = native_in(item, framework=FRAMEWORK, formats=(THREAD_FORMAT,))
+    if message is None:
         raise ConfigurationError(
             f"item {item.seq} of the history {PREFIX + name!r} is not a message of a team: "
             "another program wrote it"
         )
-    return native.data
+    return message

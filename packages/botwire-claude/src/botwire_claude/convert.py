@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from claude_agent_sdk import SessionStoreEntry
@@ -13,7 +13,8 @@ from botwire import Item, NotJSONError
 from botwire.arguments import check_mapping
 from botwire.client.encoding import encode_list
 from botwire.content_blocks import read_content
-from botwire.messages import Message, Native, items_of, read_native
+from botwire.exact import Json
+from botwire.messages import Message, Native, items_of, read_items
 from botwire.names import uuid_of
 
 FRAMEWORK = "claude"
@@ -21,7 +22,7 @@ FORMAT = 1
 """The entry, as it is in the transcript.
 
 Prompts, answers and tool results are messages, stored as envelopes. Other entries, such as titles,
-are not part of a conversation: ``{"entry": {"framework": "claude", "format": 1, "data": …}}``.
+are not part of a conversation: their items consist of the native part alone.
 
 An entry with several tool results is stored as several items; see `botwire.messages.items_of`.
 """
@@ -30,8 +31,6 @@ _NOTICE = "informational"
 """The subtype of system entries that a transcript shows as text."""
 
 _MAX_ID = 400
-
-logger = logging.getLogger("botwire.claude")
 
 
 def to_items(
@@ -77,16 +76,17 @@ def from_items(items: Iterable[Item], session_id: str) -> list[SessionStoreEntry
     entries: list[SessionStoreEntry] = []
     leaf: str | None = None
     for item in items:
-        try:
-            entry = _from_item(item, session_id, leaf)
+        found = read_items(
+            [item],
+            framework=FRAMEWORK,
+            formats=(FORMAT,),
+            from_native=_from_native,
+            from_portable=partial(_from_portable, item=item, session_id=session_id, leaf=leaf),
+        )
+        for _, entry in found:
             if entry is not None:
-                check_mapping(entry, "entry")
-        except Exception as error:  # noqa: BLE001 - other programs may have written anything
-            logger.warning("item %d of a session is left out: %s", item.seq, error)
-            continue
-        if entry is not None:
-            entries.append(entry)
-            leaf = entry.get("uuid", leaf)
+                entries.append(entry)
+                leaf = entry.get("uuid", leaf)
     return entries
 
 
@@ -97,7 +97,7 @@ def _items_of(entry: dict[str, Any]) -> list[dict[str, Any]]:
     native = Native(FRAMEWORK, FORMAT, entry)
     said = _messages_of(entry)
     if not said:
-        return [{"entry": native.to_value()}]
+        return [native.to_value()]
     about: dict[str, Any] = {
         name: value
         for name, key in (("id", "uuid"), ("created_at", "timestamp"))
@@ -118,18 +118,11 @@ def _messages_of(entry: Mapping[str, Any]) -> list[Message]:
 # --- from items ---------------------------------------------------------------------------------
 
 
-def _from_item(item: Item, session_id: str, leaf: str | None) -> SessionStoreEntry | None:
-    value = item.value
-    if isinstance(value, dict) and value.keys() == {"entry"}:
-        entry: SessionStoreEntry = read_native(
-            value["entry"], framework=FRAMEWORK, formats=(FORMAT,)
-        )
-        return entry
-    message = Message.from_item(value)
-    native = message.native
-    if native is not None and native.framework == FRAMEWORK and native.format == FORMAT:
-        return cast("SessionStoreEntry | None", native.data)
-    return _from_portable(message, item, session_id, leaf)
+def _from_native(data: Json) -> SessionStoreEntry | None:
+    entry = data.value
+    if entry is not None:
+        check_mapping(entry, "entry")
+    return cast("SessionStoreEntry | None", entry)
 
 
 def _from_portable(

@@ -25,11 +25,15 @@ class Json:
 
     An engine stores the text and never decodes it. A client that received an object never encodes
     it again. So each side converts at most once.
+
+    Attributes:
+        held_text: The JSON text, which is known to be exact; None while the value is held as an
+            object.
     """
 
-    __slots__ = ("_text", "_value")
+    __slots__ = ("_value", "held_text")
 
-    _text: str | None
+    held_text: str | None
     _value: Any
 
     @classmethod
@@ -48,7 +52,7 @@ class Json:
             return value
         text = encode(value, path)
         new = cls.__new__(cls)
-        new._text = text
+        new.held_text = text
         new._value = None
         return new
 
@@ -56,7 +60,7 @@ class Json:
     def from_text(cls, text: str) -> Json:
         """Wraps a text that `of` produced."""
         new = cls.__new__(cls)
-        new._text = text
+        new.held_text = text
         new._value = None
         return new
 
@@ -64,35 +68,30 @@ class Json:
     def from_decoded(cls, value: Any) -> Json:
         """Wraps an object fresh from a JSON decoder; nothing else may refer to it."""
         new = cls.__new__(cls)
-        new._text = None
+        new.held_text = None
         new._value = value
         return new
 
     @property
     def text(self) -> str:
         """The value as JSON text in ASCII."""
-        if self._text is None:
-            self._text = _encode(self._value)
-        return self._text
+        if self.held_text is None:
+            self.held_text = _encode(self._value)
+        return self.held_text
 
     @property
     def value(self) -> Any:
         """The value as an object; the caller owns it."""
-        if self._text is None:
+        if self.held_text is None:
             return self._value
-        return decode(self._text)
+        return decode(self.held_text)
 
     @property
     def is_object(self) -> bool:
         """Whether the value is a JSON object."""
-        if self._text is None:
+        if self.held_text is None:
             return isinstance(self._value, dict)
-        return self._text.startswith("{")
-
-    @property
-    def is_text(self) -> bool:
-        """Whether the value is held as text, and so is known to be exact."""
-        return self._text is not None
+        return self.held_text.startswith("{")
 
     def __eq__(self, other: object) -> bool:
         return self.text == other.text if isinstance(other, Json) else NotImplemented

@@ -22,16 +22,17 @@ native part alone (`Native.to_value`); all others skip it. Nothing stored is eve
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args
 
-from botwire import operations as ops
 from botwire.errors import BotWireError
-from botwire.exact import Json
+from botwire.exact import Json, decode
 from botwire.models import Item
 from botwire.tagged import from_json, to_json
 
@@ -42,7 +43,6 @@ Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = get_args(Role)
 
 _BEGINNINGS = tuple(f'{{"envelope":{ENVELOPE},"role":"{role}","text":"' for role in ROLES)
-_scan = json.JSONDecoder().raw_decode
 _TEXTS = ("id", "name", "tool_call_id", "created_at")
 _NATIVE_PARTS = {"framework", "format", "data"}
 
@@ -254,139 +254,152 @@ def _native_part(value: Any) -> Native:
     return Native(value["framework"], value["format"], value["data"])
 
 
-def read_item(
-    item: Any,
-    *,
-    framework: str,
-    formats: Iterable[int],
-    from_native: Callable[[Any], M],
-    from_portable: Callable[[Message], M],
-) -> M:
-    """Returns a stored item as a framework's message.
+def native_in(item: Item, *, framework: str, formats: Collection[int]) -> Any:
+    """Returns the data of the native part that a framework wrote into an item; None if it has none.
+
+    Of an envelope that is held as text, only that part is decoded.
 
     Args:
-        item: The value of an item.
+        item: The item.
+        framework: The framework.
+        formats: The formats to look for.
+    """
+    text = _native_text(item, framework, tuple(formats))
+    if text is not None:
+        with suppress(ValueError):  # it only looked like the native part
+            return decode(text)
+    found = _native_value(item.value, framework, formats)
+    return None if found is None else found.data
+
+
+def _native_text(item: Item, framework: str, formats: tuple[int, ...]) -> str | None:
+    """Returns the text of the native data at the end of an envelope, without decoding anything.
+
+    `Message.to_item` puts the native part last. What looks like one inside another part is followed
+    by more than the two brackets that end both, so what is returned for it is not JSON.
+    """
+    text = item.stored.value.held_text
+    if text is not None and text.startswith(_BEGINNINGS):
+        for opening in _openings(framework, formats):
+            if (at := text.find(opening)) >= 0:
+                return text[at + len(opening) : -2]
+    return None
+
+
+@functools.cache
+def _openings(framework: str, formats: tuple[int, ...]) -> list[str]:
+    """Returns how the native part of an envelope begins, in each format."""
+    return [
+        f',"native":{{"framework":{json.dumps(framework)},"format":{number},"data":'
+        for number in formats
+    ]
+
+
+def _native_value(value: Any, framework: str, formats: Collection[int]) -> Native | None:
+    """Returns the framework's native part of an item's value."""
+    if is_native_alone(value):
+        native = value
+    elif (
+        isinstance(value, dict)
+        and value.get("envelope") == ENVELOPE
+        and value.get("role") in ROLES
+        and isinstance(value.get("text"), str)
+    ):
+        native = value.get("native")
+    else:
+        return None
+    if not isinstance(native, dict) or not native.keys() >= _NATIVE_PARTS:
+        return None
+    if native["framework"] != framework or native["format"] not in formats:
+        return None
+    return Native(framework, native["format"], native["data"])
+
+
+def read_item(
+    item: Item,
+    *,
+    framework: str,
+    formats: Collection[int],
+    from_native: Callable[[Json], M],
+    from_portable: Callable[[Message], M],
+) -> M:
+    """Returns an item as a framework's message.
+
+    Args:
+        item: The item; only its native part is decoded, if the framework wrote it.
         framework: The framework whose native part `from_native` reads.
         formats: The formats that `from_native` reads.
-        from_native: Converts `Native.data` to a message; raises if it cannot.
+        from_native: Converts the JSON of `Native.data` to a message; raises if it cannot. If it
+            cannot convert text, it is called again with the decoded value.
         from_portable: Converts the portable part to a message.
 
     Raises:
         UnreadableItemError: The item is not a message, or `from_portable` refused it.
     """
-    if is_native_alone(item):
-        data = read_native(item, framework=framework, formats=tuple(formats))
+    text = _native_text(item, framework, tuple(formats))
+    if text is not None:
         try:
-            return from_native(data)
-        except Exception as error:
-            raise UnreadableItemError(f"{type(error).__name__}: {error}"[:500]) from error
-    if _has_native(item, framework, formats):  # the rest need not be read
-        try:
-            return from_native(item["native"]["data"])
+            return from_native(Json.from_text(text))
         except Exception:  # noqa: BLE001, S110 - what follows tries again, and reports it
             pass
-    message = Message.from_item(item)
+    why = None
+    own = _native_value(item.value, framework, formats)
+    if own is not None:
+        try:
+            return from_native(Json.from_decoded(own.data))
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"[:500]
+            if is_native_alone(item.value):
+                raise UnreadableItemError(why) from error
+    elif is_native_alone(item.value):
+        read_native(item.value, framework=framework, formats=formats)  # says why it cannot be read
+    message = Message.from_item(item.value)
     native = message.native
     if native is not None and native.framework == framework:
-        if native.format in formats:
-            try:
-                return from_native(native.data)
-            except Exception as error:  # noqa: BLE001 - a framework may raise anything
-                why = f"{type(error).__name__}: {error}"
-        else:
-            why = f"its format {native.format!r} is newer than this adapter"
-        logger.warning("only the text of a %s message can be read: %s", framework, why[:500])
+        why = why or f"its format {native.format!r:.80} is newer than this adapter"
+        logger.warning("only the text of a %s message can be read: %s", framework, why)
     try:
         return from_portable(message)
     except Exception as error:
         raise UnreadableItemError(f"{type(error).__name__}: {error}"[:500]) from error
 
 
-def _has_native(item: Any, framework: str, formats: Iterable[int]) -> bool:
-    """Returns whether an item is an envelope with this framework's native part."""
-    if not isinstance(item, dict) or item.get("envelope") != ENVELOPE:
-        return False
-    native = item.get("native")
-    return (
-        isinstance(native, dict)
-        and native.keys() >= _NATIVE_PARTS
-        and native["framework"] == framework
-        and native["format"] in formats
-        and item.get("role") in ROLES
-        and isinstance(item.get("text"), str)
-    )
-
-
 def read_items(
-    items: Iterable[Item | ops.HistoryItem],
+    items: Iterable[Item],
     *,
     framework: str,
-    formats: Iterable[int],
-    from_native: Callable[[Any], M],
+    formats: Collection[int],
+    from_native: Callable[[Json], M],
     from_portable: Callable[[Message], M],
 ) -> list[tuple[int, M]]:
-    """Returns stored items as a framework's messages; see `read_item`.
+    """Returns items as a framework's messages; see `read_item`.
 
     An unreadable item is skipped and logged with its sequence number. A native part of another
     framework, stored alone, is skipped too.
 
     Args:
-        items: Items, or those of `History.stored`: then only the native part is decoded, where the
-            framework's own is there.
+        items: The items.
         framework: See `read_item`, as for what follows.
         formats: The formats that `from_native` reads.
-        from_native: Converts `Native.data` to a message.
+        from_native: Converts the JSON of `Native.data` to a message.
         from_portable: Converts the portable part to a message.
 
     Returns:
         The sequence number and the message of each readable item.
     """
-    known = tuple(formats)
-    starts = [
-        f',"native":{{"framework":{json.dumps(framework)},"format":{number},"data":'
-        for number in known
-    ]
     messages = []
     for item in items:
-        value: Any = item.value
-        if isinstance(value, Json):
-            data = _native_in(value, starts)
-            if data is not None:
-                try:
-                    messages.append((item.seq, from_native(data)))
-                    continue
-                except Exception:  # noqa: BLE001, S110 - what follows tries again, and reports it
-                    pass
-            value = value.value
         try:
             message = read_item(
-                value,
+                item,
                 framework=framework,
-                formats=known,
+                formats=formats,
                 from_native=from_native,
                 from_portable=from_portable,
             )
         except UnreadableItemError as error:
-            if not is_native_alone(value) or value["framework"] == framework:
+            if not is_native_alone(item.value) or item.value["framework"] == framework:
                 logger.warning("skipped item %d of a conversation: %s", item.seq, error)
         else:
             messages.append((item.seq, message))
     return messages
-
-
-def _native_in(value: Json, starts: Iterable[str]) -> Any:
-    """Returns the native data in the text of an envelope; None if the envelope must be decoded.
-
-    An envelope ends with its native part (`Message.to_item`). What looks like a native part inside
-    another part is followed by more than the two brackets that end both.
-    """
-    if not value.is_text or not value.text.startswith(_BEGINNINGS):
-        return None
-    text = value.text
-    for start in starts:
-        at = text.find(start)
-        if at >= 0:
-            data, end = _scan(text, at + len(start))
-            if text[end:] == "}}":
-                return data
-    return None

@@ -48,30 +48,48 @@ class Entry(NamedTuple):
         )
 
 
-class Item(NamedTuple):
-    """An item of a history.
+class Item:
+    """An item of a history. Its value is decoded when it is first asked for.
 
     Attributes:
+        stored: The item as the engine returned it, its value perhaps still JSON text.
         seq: The sequence number; it grows along the history and is never reused.
         id: The id it was appended with, or None.
-        value: The JSON value that was appended.
-        created_at: When it was appended, in UTC.
         version: Changes when the value is updated; pass it to `AsyncHistory.update`.
         author: Who appended the item, or updated it last; None if that is not known.
     """
 
-    seq: int
-    id: str | None
-    value: Any
-    created_at: datetime
-    version: int = 0
-    author: Author | None = None
+    __slots__ = ("_value", "author", "id", "seq", "stored", "version")
 
-    @classmethod
-    def of(cls, item: ops.HistoryItem) -> Item:
-        """Converts an operation's result."""
-        created_at = to_datetime(item.created_at)
-        return cls(item.seq, item.id, item.value.value, created_at, item.version, item.author)
+    _value: Any
+
+    def __init__(self, stored: ops.HistoryItem) -> None:
+        self.stored = stored
+        self.seq, self.id, _, _, self.version, self.author = stored
+
+    @property
+    def value(self) -> Any:
+        """The JSON value that was appended."""
+        try:
+            return self._value
+        except AttributeError:
+            self._value = self.stored.value.value
+            return self._value
+
+    @property
+    def created_at(self) -> datetime:
+        """When the item was appended, in UTC."""
+        return to_datetime(self.stored.created_at)
+
+    def __eq__(self, other: object) -> bool:
+        return self.stored == other.stored if isinstance(other, Item) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.stored)
+
+    def __repr__(self) -> str:
+        named = ("seq", "id", "value", "created_at", "version", "author")
+        return f"Item({', '.join(f'{name}={getattr(self, name)!r}' for name in named)})"
 
 
 class HistoryInfo(NamedTuple):
@@ -338,7 +356,7 @@ class ItemVersion(NamedTuple):
     @classmethod
     def of(cls, version: ops.ItemVersion) -> ItemVersion:
         """Converts an operation's result."""
-        return cls(Item.of(version.item), version.version, version.until)
+        return cls(Item(version.item), version.version, version.until)
 
 
 class RecordVersion(NamedTuple):

@@ -20,7 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from botwire.errors import NotJSONError
-from botwire.exact import MAX_DEPTH
+from botwire.exact import MAX_DEPTH, Json
 
 Writer = Callable[[Any, str], tuple[str, Any]]
 """Takes a value and its name in errors; returns a tag (``$`` and a word) and the tag's content, in
@@ -31,6 +31,7 @@ Readers = Mapping[str, Callable[[Any], Any]]
 
 _MARSHAL = 2  # in later versions of the format, equal values may have different bytes
 _TAG = b"\0\0\0$"  # the end of a length of four bytes, and the beginning of a tag
+_TAG_TEXT = '{"$'
 _PLAIN = frozenset((NoneType, bool, int, str))
 _EXACT = _PLAIN.union((float, bytes, list, dict, tuple, set, frozenset))
 _EXACT = _EXACT.union((datetime, date, time, timedelta, Decimal, UUID))
@@ -201,17 +202,20 @@ def from_json(value: Any, *, readers: Readers = _NONE) -> Any:
     }
 
 
-def from_fresh_json(value: Any, *, readers: Readers = _NONE) -> Any:
-    """Returns what `from_json` returns, and `value` itself if it contains no tag.
+def from_stored(data: Json) -> Any:
+    """Returns the value that was passed to `to_json` and then stored.
 
-    For a value that nothing else refers to, such as that of an item which was just read. Most
-    messages contain no tag, and copying one takes as long as decoding it.
+    Most stored values contain no tag. They are returned as they are decoded, because copying one
+    takes as long as decoding it.
     """
-    try:
-        may_be_tagged = _TAG in marshal.dumps(value, _MARSHAL)
-    except ValueError:  # it contains other than JSON
-        may_be_tagged = True
-    return from_json(value, readers=readers) if may_be_tagged else value
+    value, text = data.value, data.held_text
+    may_be_tagged = looks_tagged(text) if text else _TAG in marshal.dumps(value, _MARSHAL)
+    return from_json(value) if may_be_tagged else value
+
+
+def looks_tagged(text: str) -> bool:
+    """Returns whether JSON text, as `Json` holds it, may contain a tag."""
+    return _TAG_TEXT in text
 
 
 def _looks_tagged(value: dict[str, Any]) -> bool:

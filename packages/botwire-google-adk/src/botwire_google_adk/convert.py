@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from google.adk.events import Event
@@ -12,8 +13,9 @@ from google.adk.memory.memory_entry import MemoryEntry
 from google.genai import types
 
 from botwire import Item
+from botwire.exact import Json
 from botwire.messages import Message, Native, ToolCall, items_of, read_items
-from botwire.tagged import from_fresh_json, to_json
+from botwire.tagged import from_stored, looks_tagged, to_json
 
 FRAMEWORK = "google-adk"
 FORMAT = 1
@@ -53,7 +55,7 @@ def from_items(items: Iterable[Item]) -> list[Event]:
             framework=FRAMEWORK,
             formats=(FORMAT,),
             from_native=_from_native,
-            from_portable=lambda message, item=item: _from_portable(message, item),  # type: ignore[misc]
+            from_portable=partial(_from_portable, item=item),
         )
         events += [event for _, event in found if event is not None]
     return events
@@ -126,8 +128,13 @@ def _iso(timestamp: float) -> str | None:
         return None  # a time of the caller's own making
 
 
-def _from_native(data: Any) -> Event | None:
-    return None if data is None else revive(Event, from_fresh_json(data))
+def _from_native(data: Json) -> Event | None:
+    text = data.held_text
+    if text is not None and text != "null" and not looks_tagged(text):
+        # Refuses half of a surrogate pair, and is then called again with the decoded value.
+        return Event.model_validate_json(text)
+    value = from_stored(data)
+    return None if value is None else revive(Event, value)
 
 
 def _from_portable(message: Message, item: Item) -> Event | None:

@@ -261,6 +261,6 @@ class BotWireSessionService(Service, BaseSessionService):
             if following is None or len(recent) < len(found):
                 break
             (page,) = await apply(self._memory, following)
-            items = [Item.of(item) for item in page.items]
+            items = [*map(Item, page.items)]
             following = following.following(page)
         return events[:most][::-1]

@@ -224,7 +224,7 @@ async def load(memory: AsyncMemory, where: Where, *, limit: int) -> StoredSessio
         record and Entry.of(record),
         {} if state is None else from_json(state.value.value),
         HistoryInfo.of(stat),
-        [Item.of(item) for item in page.items],
+        [*map(Item, page.items)],
         newest.following(page),
         app,
         user,

@@ -12,6 +12,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 from botwire.arguments import check_type
 from botwire.client.encoding import encode_each
 from botwire.connection import Connected, ConnectionOptions
+from botwire.exact import Json
 from botwire.names import check_prefix
 from botwire.off_loop import off_loop
 from botwire.operations import read_ttl
@@ -114,5 +115,6 @@ def _generations(kept: list[dict[str, Any]] | None) -> list[Generation] | None:
 def _generation(part: dict[str, Any]) -> Generation:
     info = from_json(part["info"])
     if "message" in part:
-        return ChatGeneration(message=from_native(part["message"]), generation_info=info)
+        message = from_native(Json.from_decoded(part["message"]))
+        return ChatGeneration(message=message, generation_info=info)
     return Generation(text=part["text"], generation_info=info)

@@ -21,9 +21,9 @@ from langchain_core.messages import (
 
 from botwire import Item, NotJSONError
 from botwire.client.encoding import encode_list
+from botwire.exact import Json
 from botwire.messages import Message, Native, Role, ToolCall, read_items
-from botwire.operations import HistoryItem
-from botwire.tagged import from_fresh_json, to_json
+from botwire.tagged import from_stored, to_json
 
 FRAMEWORK = "langchain"
 FORMAT = 1
@@ -79,7 +79,7 @@ def item_ids(items: Sequence[dict[str, Any]]) -> list[str | None]:
     return ids
 
 
-def from_items(items: Iterable[Item | HistoryItem]) -> list[tuple[int, BaseMessage]]:
+def from_items(items: Iterable[Item]) -> list[tuple[int, BaseMessage]]:
     """Returns the messages that items hold, with their sequence numbers."""
     return read_items(
         items,
@@ -100,7 +100,7 @@ def to_native(message: BaseMessage, path: str) -> Any:
         raise NotJSONError(f"{path} is a {type(message).__name__}, not a LangChain message", path)
     data = to_json(message_to_dict(message), path)
     try:
-        from_native(data)
+        from_native(Json.from_decoded(data))
     except Exception as error:
         raise NotJSONError(
             f"{path}, a {type(message).__name__}, could not be read back: {error}", path
@@ -108,9 +108,9 @@ def to_native(message: BaseMessage, path: str) -> Any:
     return data
 
 
-def from_native(data: Any) -> BaseMessage:
+def from_native(data: Json) -> BaseMessage:
     """Returns the message that `to_native` was given."""
-    found = from_fresh_json(data)
+    found = from_stored(data)
     cls = _CLASSES.get(found["type"])
     if cls is None or "content_blocks" in found["data"]:
         return messages_from_dict([found])[0]

@@ -14,7 +14,7 @@ from botwire.connection import Connected, ConnectionOptions
 from botwire.exact import Json
 from botwire.names import check_history
 from botwire.off_loop import off_loop
-from botwire.operations import MAX_PAGE, HistoryItem, check_count, read_ttl
+from botwire.operations import MAX_PAGE, check_count, read_ttl
 from botwire_langchain.convert import from_items, item_ids, to_items
 from botwire_langchain.pairing import pair
 
@@ -89,7 +89,7 @@ class BotWireChatMessageHistory(
         """
         window = self._window(limit, before)
         if window.is_all:
-            return pair(_messages(self._history.stored()), is_window=False)
+            return pair(_messages(self._history.read()), is_window=False)
         for item in self._history.newest_first(page_size=window.page_size):
             if window.add(item):
                 break
@@ -102,8 +102,8 @@ class BotWireChatMessageHistory(
         """Like `get_messages`."""
         window = self._window(limit, before)
         if window.is_all:
-            stored = [item async for item in self._async_history.stored()]
-            return pair(await off_loop(_messages, stored), is_window=False)
+            items = await self._async_history.read()
+            return pair(await off_loop(_messages, items), is_window=False)
         async for item in self._async_history.newest_first(page_size=window.page_size):
             if window.add(item):
                 break
@@ -204,7 +204,7 @@ class _Window:
         return self._items[::-1]
 
 
-def _messages(items: Iterable[Item | HistoryItem]) -> list[BaseMessage]:
+def _messages(items: Iterable[Item]) -> list[BaseMessage]:
     return [message for _, message in from_items(items)]
 
 

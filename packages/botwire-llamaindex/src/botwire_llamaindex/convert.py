@@ -23,8 +23,7 @@ from botwire import Item, NotJSONError
 from botwire.client.encoding import encode_items, encode_list
 from botwire.exact import Json
 from botwire.messages import Message, Native, Role, ToolCall, read_items
-from botwire.operations import HistoryItem
-from botwire.tagged import from_json, to_json
+from botwire.tagged import from_json, looks_tagged, to_json
 
 FRAMEWORK = "llamaindex"
 FORMAT = 1
@@ -83,7 +82,7 @@ def _has_file(block: Any) -> bool:
     return isinstance(file, (IOBase, Path)) or getattr(block, "path", None) is not None
 
 
-def from_items(items: Iterable[Item | HistoryItem]) -> list[tuple[int, ChatMessage]]:
+def from_items(items: Iterable[Item]) -> list[tuple[int, ChatMessage]]:
     """Returns the messages that items hold, with their sequence numbers."""
     return read_items(
         items,
@@ -132,14 +131,19 @@ def dumped(message: ChatMessage, path: str) -> dict[str, Any]:
         raise NotJSONError(f"a message of {path!r:.80} cannot be dumped: {error}", path) from error
 
 
-def from_native(data: dict[str, Any]) -> ChatMessage:
+def from_native(data: Json) -> ChatMessage:
     """Returns the message that `to_native` was given."""
+    text = data.held_text
+    if text is not None and not looks_tagged(text):
+        # Refuses half of a surrogate pair, and is then called again with the decoded value.
+        return ChatMessage.model_validate_json(text)
+    value = data.value
     blocks = [
         block | {name: from_json(block[name]) for name in _FREE_FIELDS if name in block}
-        for block in data["blocks"]
+        for block in value["blocks"]
     ]
-    extra = from_json(data["additional_kwargs"])
-    return ChatMessage.model_validate({**data, "blocks": blocks, "additional_kwargs": extra})
+    extra = from_json(value["additional_kwargs"])
+    return ChatMessage.model_validate({**value, "blocks": blocks, "additional_kwargs": extra})
 
 
 def tool_calls(message: ChatMessage) -> tuple[ToolCall, ...]:
@@ -224,7 +228,7 @@ def _read(file: IOBase | Path) -> bytes:
 def _check(data: dict[str, Any], message: ChatMessage, path: str) -> None:
     """Raises `NotJSONError` unless reading `data` restores `message`."""
     try:
-        again = from_native(data)
+        again = from_native(Json.from_decoded(data))
     except Exception as error:
         raise NotJSONError(f"{path} could not be read back: {error}", path) from error
     if not _equal(again, message):

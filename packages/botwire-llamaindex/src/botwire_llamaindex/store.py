@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from botwire import AsyncHistory, ConfigurationError, ConflictError, History, Item
 from botwire.arguments import check_type
 from botwire.off_loop import off_loop
-from botwire.operations import HistoryItem
 from botwire_llamaindex.batches import in_batches, size_of
 from botwire_llamaindex.convert import dumped, from_items, to_items
 from botwire_llamaindex.files import read_file, write_file
@@ -65,12 +64,11 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
 
     def get_messages(self, key: str) -> list[ChatMessage]:
         """Returns all messages; an empty list for an unknown key."""
-        return _messages(self._history(key).stored())
+        return _messages(self._history(key).read())
 
     async def aget_messages(self, key: str) -> list[ChatMessage]:
         """Like `get_messages`."""
-        items = [item async for item in self._async_history(key).stored()]
-        return await off_loop(_messages, items)
+        return await off_loop(_messages, await self._async_history(key).read())
 
     def add_message(self, key: str, message: ChatMessage, idx: int | None = None) -> None:
         """Adds a message at the end, or before the one at position `idx`.
@@ -268,7 +266,7 @@ def _add_missing(store: BotWireChatStore, key: str, messages: list[ChatMessage])
         last = history.extend(batch, if_last=last)[-1]
 
 
-def _messages(items: Iterable[Item | HistoryItem]) -> list[ChatMessage]:
+def _messages(items: Iterable[Item]) -> list[ChatMessage]:
     return [message for _, message in from_items(items)]
 
 

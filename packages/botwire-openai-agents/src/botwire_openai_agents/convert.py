@@ -13,8 +13,9 @@ from typing import Any, cast
 from agents.items import TResponseInputItem
 
 from botwire import Item, NotJSONError
+from botwire.exact import Json
 from botwire.messages import Message, Native, Role, ToolCall, read_items
-from botwire.tagged import from_fresh_json, to_json
+from botwire.tagged import from_stored, to_json
 
 FRAMEWORK = "openai-agents"
 FORMAT = 1
@@ -117,8 +118,8 @@ def _arguments(item: dict[str, Any]) -> Mapping[str, Any] | str:
     return {}
 
 
-def _from_native(data: Any) -> list[TResponseInputItem]:
-    return [from_fresh_json(data)]
+def _from_native(data: Json) -> list[TResponseInputItem]:
+    return [from_stored(data)]
 
 
 def _from_portable(message: Message) -> list[TResponseInputItem]:

@@ -158,8 +158,8 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
         for item in await self._memory.history(name).read():
             stored = await reading.stored_in(item, name)
             if stored is not None and stored.is_left == (stored.id in chain):
-                value, is_left = convert.original(item.value)
-                moved.append((item, value if is_left else convert.left(value)))
+                value = convert.original(item) if stored.is_left else convert.left(item)
+                moved.append((item, value))
         return moved
 
     async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:

@@ -27,8 +27,9 @@ from pydantic_ai.messages import (
 )
 
 from botwire import Item, NotJSONError
-from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_item, read_native
-from botwire.tagged import from_fresh_json, to_json
+from botwire.exact import Json
+from botwire.messages import Message, Native, ToolCall, UnreadableItemError, native_in, read_item
+from botwire.tagged import from_stored, to_json
 from botwire.tool_calls import NOT_COMPLETED
 
 FRAMEWORK = "pydantic-ai"
@@ -69,7 +70,7 @@ def record_to_value(record: ConversationRecord) -> Any:
 
 def record_from_value(value: Any) -> ConversationRecord:
     """Returns the record that `record_to_value` was given."""
-    return _RECORDS.validate_python(from_fresh_json(value))
+    return _RECORDS.validate_python(from_stored(Json.from_decoded(value)))
 
 
 def to_items(entry: ConversationEntry, path: str) -> list[dict[str, Any]]:
@@ -95,14 +96,17 @@ def read(item: Item, history: str) -> StoredEntry:
     Raises:
         UnreadableItemError: The item is not a message.
     """
-    value, is_left = original(item.value)
-    data = _own(value)
+    data = _own(item)
+    is_left = data is not None and "left" in data
+    if is_left:
+        item = Item(item.stored._replace(value=Json.from_decoded(data["left"])))
+        data = _own(item)
     if data is None:
         message = read_item(
-            value,
+            item,
             framework=FRAMEWORK,
             formats=(FORMAT,),
-            from_native=from_fresh_json,
+            from_native=from_stored,
             from_portable=lambda one: _from_portable(one, item.created_at),
         )
         given = foreign_id(history, item.seq)
@@ -110,26 +114,26 @@ def read(item: Item, history: str) -> StoredEntry:
     if "of" in data:
         return StoredEntry(data["of"], None, None, is_foreign=False, is_left=is_left)
     try:
-        (message,) = ModelMessagesTypeAdapter.validate_python([from_fresh_json(data["message"])])
+        found = from_stored(Json.from_decoded(data["message"]))
+        (message,) = ModelMessagesTypeAdapter.validate_python([found])
     except ValueError as error:
         raise UnreadableItemError(str(error)[:500]) from error
     return StoredEntry(data["id"], data["parent_id"], message, is_foreign=False, is_left=is_left)
 
 
-def is_foreign(value: Any) -> bool:
-    """Returns whether a stored value is a message written by another framework."""
-    return isinstance(value, dict) and "envelope" in value and _own(value) is None
+def is_foreign(item: Item) -> bool:
+    """Returns whether an item is a message written by another framework."""
+    return _own(item) is None and isinstance(item.value, dict) and "envelope" in item.value
 
 
-def left(value: Any) -> dict[str, Any]:
-    """Returns a value wrapped as part of an abandoned branch, which other frameworks skip."""
-    return Native(FRAMEWORK, FORMAT, {"left": value}).to_value()
+def left(item: Item) -> dict[str, Any]:
+    """Returns the value of an item that a branch has left, which other frameworks skip."""
+    return Native(FRAMEWORK, FORMAT, {"left": item.value}).to_value()
 
 
-def original(value: Any) -> tuple[Any, bool]:
-    """Returns the value without the wrapper of `left`, and whether it had one."""
-    data = _own(value)
-    return (data["left"], True) if data is not None and "left" in data else (value, False)
+def original(item: Item) -> Any:
+    """Returns the value that `left` wrapped."""
+    return _own(item)["left"]
 
 
 def foreign_id(history: str, seq: int) -> str:
@@ -166,14 +170,9 @@ def closed(message: ModelMessage) -> ModelMessage:
     return replace(message, parts=[*parts, TextPart(NOT_COMPLETED)])
 
 
-def _own(value: Any) -> Any:
-    """Returns the native data of this adapter in a value; None if it has none."""
-    if not isinstance(value, dict):
-        return None
-    try:
-        return read_native(value.get("native", value), framework=FRAMEWORK, formats=(FORMAT,))
-    except UnreadableItemError:
-        return None
+def _own(item: Item) -> Any:
+    """Returns the native data of this adapter in an item; None if it has none."""
+    return native_in(item, framework=FRAMEWORK, formats=(FORMAT,))
 
 
 def _dump(dump: Any, path: str) -> Any:

@@ -51,7 +51,7 @@ async def read_kept(memory: AsyncMemory, name: str) -> Kept:
     async for item in memory.history(name).newest_first(page_size=1):
         if item.seq <= value.get("last_seq", 0):
             break
-        if convert.is_foreign(item.value):
+        if convert.is_foreign(item):
             record = replace(
                 record or ConversationRecord(conversation_id=name, head_id=None, revision=""),
                 head_id=convert.foreign_id(name, item.seq),

@@ -13,8 +13,8 @@ from strands.types.session import SessionMessage
 from strands.types.tools import ToolResult, ToolUse
 
 from botwire import Item
+from botwire.exact import Json
 from botwire.messages import Message, Native, ToolCall, items_of, read_items
-from botwire.operations import HistoryItem
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 
 FRAMEWORK = "strands"
@@ -37,7 +37,7 @@ def to_items(message: SessionMessage) -> list[dict[str, Any]]:
     return items_of(said, Native(FRAMEWORK, FORMAT, message.to_dict()))
 
 
-def from_items(items: Iterable[Item | HistoryItem]) -> list[SessionMessage]:
+def from_items(items: Iterable[Item]) -> list[SessionMessage]:
     """Returns the messages that items hold, those of other frameworks too.
 
     The number of a message is one less than its item's, so no two have the same. System messages of
@@ -47,7 +47,7 @@ def from_items(items: Iterable[Item | HistoryItem]) -> list[SessionMessage]:
         items,
         framework=FRAMEWORK,
         formats=(FORMAT,),
-        from_native=lambda data: None if data is None else SessionMessage.from_dict(data),
+        from_native=_from_native,
         from_portable=_from_portable,
     )
     messages = []
@@ -123,6 +123,11 @@ def _result_text(result: ToolResult) -> str:
         if "text" in part or "json" in part
     )
     return "\n\n".join(parts)
+
+
+def _from_native(data: Json) -> SessionMessage | None:
+    value = data.value
+    return None if value is None else SessionMessage.from_dict(value)
 
 
 def _from_portable(message: Message) -> SessionMessage | None:

@@ -198,7 +198,7 @@ class Repository(Connected, SessionRepository, framework="strands"):
         check_count(offset, "offset")
         if limit is not None:
             check_count(limit, "limit")
-        items = list(self._history(session_id, agent_id).stored())
+        items = self._history(session_id, agent_id).read()
         self._listed = items[-1].seq if items else 0
         return from_items(items)[offset : None if limit is None else offset + limit]
 

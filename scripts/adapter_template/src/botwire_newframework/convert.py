@@ -7,7 +7,7 @@ from typing import Any
 
 from botwire import Item, NotJSONError
 from botwire.messages import ROLES, Message, Native, ToolCall, read_items
-from botwire.tagged import from_json, to_json
+from botwire.tagged import from_stored, to_json
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 
 FRAMEWORK = "newframework"
@@ -56,7 +56,7 @@ def from_items(items: Iterable[Item]) -> list[ChatMessage]:
         items,
         framework=FRAMEWORK,
         formats=(FORMAT,),
-        from_native=from_json,  # REPLACE: the inverse of what `to_item` does
+        from_native=from_stored,  # REPLACE: the inverse of what `to_item` does
         from_portable=_from_portable,
     )
     return [message for _, message in found]

@@ -326,8 +326,11 @@ def _by(items: Iterable[Item], name: str | None) -> Iterator[Item]:
 
 def _item(item: Item) -> dict[str, Any]:
     return {
-        **item._asdict(),
+        "seq": item.seq,
+        "id": item.id,
+        "value": item.value,
         "created_at": time_of(item.created_at),
+        "version": item.version,
         "author": author_of(item.author),
     }
 

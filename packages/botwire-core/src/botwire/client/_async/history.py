@@ -231,16 +231,7 @@ class AsyncHistory(AsyncHistoryOperators):
             ops.check_count(limit, "limit")
         read = ops.ReadHistory(self.name, after=after, archived=archived)
         pages = self._calls.pages(read, limit)
-        return [Item.of(item) async for page in pages for item in page.items]
-
-    async def stored(self) -> AsyncIterator[ops.HistoryItem]:
-        """Yields the items as they are stored, oldest first; pages are read as needed.
-
-        For `botwire.messages.read_items`, which decodes only the part of an item that it needs.
-        """
-        async for page in self._calls.pages(ops.ReadHistory(self.name)):
-            for item in page.items:
-                yield item
+        return [Item(item) async for page in pages for item in page.items]
 
     async def newest_first(
         self, before: int | None = None, *, archived: bool = False, page_size: int = _PAGE
@@ -257,7 +248,7 @@ class AsyncHistory(AsyncHistoryOperators):
         )
         async for page in self._calls.pages(read):
             for item in page.items:
-                yield Item.of(item)
+                yield Item(item)
 
     async def delete(self, seq: int) -> bool:
         """Deletes the item with this sequence number and returns whether it existed."""

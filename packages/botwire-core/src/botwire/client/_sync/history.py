@@ -228,16 +228,7 @@ class History(HistoryOperators):
             ops.check_count(limit, "limit")
         read = ops.ReadHistory(self.name, after=after, archived=archived)
         pages = self._calls.pages(read, limit)
-        return [Item.of(item) for page in pages for item in page.items]
-
-    def stored(self) -> Iterator[ops.HistoryItem]:
-        """Yields the items as they are stored, oldest first; pages are read as needed.
-
-        For `botwire.messages.read_items`, which decodes only the part of an item that it needs.
-        """
-        for page in self._calls.pages(ops.ReadHistory(self.name)):
-            for item in page.items:
-                yield item
+        return [Item(item) for page in pages for item in page.items]
 
     def newest_first(
         self, before: int | None = None, *, archived: bool = False, page_size: int = _PAGE
@@ -254,7 +245,7 @@ class History(HistoryOperators):
         )
         for page in self._calls.pages(read):
             for item in page.items:
-                yield Item.of(item)
+                yield Item(item)
 
     def delete(self, seq: int) -> bool:
         """Deletes the item with this sequence number and returns whether it existed."""
