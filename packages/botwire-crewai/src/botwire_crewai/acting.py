@@ -6,16 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 
+from crewai.execution import get_execution_uuid
+
 from botwire.connection import Acting
-
-try:
-    from crewai.execution import get_execution_uuid
-except ImportError:  # crewai 1.15.0 has no id of a kickoff
-
-    def get_execution_uuid() -> str | None:
-        """Returns None: this release gives kickoffs no ids."""
-        return None
-
 
 _agent: ContextVar[str | None] = ContextVar("botwire_crewai_agent", default=None)
 
