@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from llama_index.core.storage.chat_store.base_db import MessageStatus
 from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
 from llama_index.core.workflow import Context
 from pydantic import PrivateAttr
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from botwire.tool_calls import NOT_COMPLETED
 from botwire_llamaindex import BotWireChatMemoryBuffer, BotWireChatStore, BotWireMemory
@@ -47,14 +46,6 @@ def words(text: str) -> list[str]:
 def file(tmp_path: Path, namespace: str) -> dict[str, Any]:
     """An empty namespace in a file, as arguments."""
     return {"namespace": namespace, "url": f"sqlite:///{tmp_path / 'memory.db'}"}
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    """The database of the stock `Memory`."""
-    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'stock.db'}")
-    yield engine
-    await engine.dispose()
 
 
 async def windows_seen(memory: Any) -> tuple[list[int], str]:

@@ -19,6 +19,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQuery,
     VectorStoreQueryMode,
 )
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 import botwire
 from botwire import ConfigurationError
@@ -233,12 +234,14 @@ async def test_a_block_recalls_all_conversations_of_a_user_if_it_is_told_to(
         assert "B88" not in await recalled(tuesday, "passport number?")
 
 
-async def test_a_block_serves_llamaindexs_own_memory(place: dict[str, Any]) -> None:
+async def test_a_block_serves_llamaindexs_own_memory(
+    place: dict[str, Any], database: AsyncEngine
+) -> None:
     block = BotWireMemoryBlock(**place)
     memories = [
         Memory.from_defaults(
             session_id=session, token_limit=100, chat_history_token_ratio=0.2, token_flush_size=5,
-            tokenizer_fn=str.split, memory_blocks=[block],
+            tokenizer_fn=str.split, memory_blocks=[block], async_engine=database,
         )
         for session in ("a", "b")
     ]  # fmt: skip
