@@ -6,7 +6,7 @@ import functools
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Scope
 
@@ -28,12 +28,14 @@ from botwire.operations.terms import BatchTerms, Quota, UsageReport
 from botwire.pieces import unique
 from botwire.work import Work
 from botwire_server import problems
-from botwire_server.auth import Authenticator, Caller
+from botwire_server.auth import Caller
 from botwire_server.limits import Policy, policies_of, take_request
 from botwire_server.middleware import HEADERS, POLICIES, REQUEST_ID
 from botwire_server.request_work import BODY_BYTES, CALLER, WORK, RequestWork, caller_of
 from botwire_server.settings import Settings
-from botwire_server.turns import WriteTurns
+
+if TYPE_CHECKING:  # `state` imports this module
+    from botwire_server.state import SharedState
 
 WRITE_SECONDS = 5.0
 """Seconds that a write may search records, which blocks other writes."""
@@ -58,11 +60,10 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
         PayloadTooLargeError: The batch has too many operations, or lists too many values.
         QuotaExceededError: A quota is used up.
     """
-    state = scope["app"].state
-    settings: Settings = state.settings
-    authenticator: Authenticator = state.authenticator
+    state: SharedState = scope["app"].state
+    settings = state.settings
     caller: Caller = scope[CALLER]
-    await authenticator.renew(caller)
+    await state.authenticator.renew(caller)
     caller.check(batch)
     batch = _signed(scope, batch, caller)
     check_count("operations", len(batch.operations), settings.max_batch)
@@ -82,7 +83,7 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
             "this namespace",
             policies,
         )
-    engine: AsyncEngine = state.engine
+    engine = state.engine
     try:
         with state.tracing.batch(batch):
             work: RequestWork = scope[WORK]
@@ -95,8 +96,7 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
             terms = _terms(batch, caller, settings, scope[REQUEST_ID], reports.append)
             try:
                 if _is_long(scope, batch):
-                    turns: WriteTurns = state.write_turns
-                    async with turns.turn(caller_of(scope)):
+                    async with state.write_turns.turn(caller_of(scope)):
                         results = await engine.apply(batch.on_terms(terms))
                 else:
                     results = await engine.apply(batch.on_terms(terms))
@@ -122,8 +122,8 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
 
 async def check_caller(scope: Scope) -> None:
     """Raises `AuthenticationError` if the caller's key has become invalid."""
-    authenticator: Authenticator = scope["app"].state.authenticator
-    await authenticator.renew(scope[CALLER])
+    state: SharedState = scope["app"].state
+    await state.authenticator.renew(scope[CALLER])
 
 
 async def read_changes(
