@@ -30,7 +30,9 @@ NEXT = """\
 3. Add an extra to packages/botwire/pyproject.toml and a row to packages/botwire/README.md; to the
    tables in README.md and docs/architecture.md; a line to CHANGELOG.md; a program to examples/.
 4. hatch run newest:pin {name} && hatch run python scripts/published.py, which write the releases
-   that the tests use and what the package index shows. Then
+   that the tests use and what the package index shows. Then, to name the oldest and the newest
+   supported releases in the README,
+   hatch run test --alone --record packages/botwire-{name}
    hatch run lint && hatch run types && hatch run imports
    hatch run test tests/test_repository.py tests/test_site.py
 """

@@ -34,7 +34,8 @@ TAKES_A_VALUE = {
     *("--deselect", "--durations", "--ignore", "--junit-xml", "--maxfail", "--places", "--tb"),
 }
 """Options whose value may be a separate argument, which is then not a path."""
-OLDEST, NEWEST = "lowest-direct", "highest"
+OLDEST = "lowest-direct"
+RESOLUTIONS = (OLDEST, "highest")
 """The ends of the range of supported releases, as uv calls them."""
 
 
@@ -64,13 +65,23 @@ class Part:
 
 @dataclass(frozen=True)
 class Order:
-    """The command line's request."""
+    """The command line's request.
+
+    Attributes:
+        parts: What to run.
+        options: Arguments for pytest.
+        at_once: How many processes run tests at a time; 0 to watch a single one.
+        cover: Whether to measure coverage.
+        alone: Whether the parts test the oldest and the newest releases, one after another.
+        record: Whether READMEs are to name the releases that passed.
+    """
 
     parts: list[Part]
     options: list[str]
     at_once: int
     cover: bool
     alone: bool
+    record: bool
 
     @property
     def is_watched(self) -> bool:
@@ -84,7 +95,7 @@ def read_order(arguments: Sequence[str]) -> Order:
     options: list[str] = []
     # Three per core, because tests spend much of their time waiting for processes they started.
     at_once, before = CORES * 3, ""
-    flags = {"--alone": False, "--cover": False}
+    flags = dict.fromkeys(("--alone", "--cover", "--record"), False)
     for argument in arguments:
         if argument in flags:
             flags[argument] = True
@@ -105,9 +116,11 @@ def read_order(arguments: Sequence[str]) -> Order:
         before = argument
     if "--pdb" in options:
         at_once = 0
-    cover, alone = flags["--cover"], flags["--alone"]
+    cover, alone, record = flags["--cover"], flags["--alone"], flags["--record"]
     parts = alone_parts(choose(paths)) if alone else choose(paths)
-    return Order(parts, options, at_once, cover, alone)
+    if record and not (alone and not options and all(Path(path).is_dir() for path in paths)):
+        raise SystemExit("--record goes with --alone and whole packages, without other arguments")
+    return Order(parts, options, at_once, cover, alone, record)
 
 
 def _processes(said: str) -> int:
@@ -153,7 +166,7 @@ def alone_parts(parts: Sequence[Part]) -> list[Part]:
             packages=tuple(ROOT / part.name for part in together),
         )
         for group, together in groups.items()
-        for resolution in (OLDEST, NEWEST)
+        for resolution in RESOLUTIONS
     ]
 
 

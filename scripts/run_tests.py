@@ -1,6 +1,6 @@
 """Runs the tests of each package in its environment, and prints one summary line at the end.
 
-    python scripts/run_tests.py [--alone] [--cover] [PYTEST ARGUMENTS]
+    python scripts/run_tests.py [--alone [--record]] [--cover] [PYTEST ARGUMENTS]
 
 The tests are divided into parts, each a run of pytest: one per adapter, and one per folder of the
 default environment. By default, three parts per core run at once; ``-n`` sets another number. Paths
@@ -11,6 +11,7 @@ if no test was selected.
 ``--alone`` runs the tests of each package in two environments of its own instead, with the oldest
 and the newest supported releases. The environments run one after another, after a failure too. A
 line for each then says which releases passed. ``hatch run ENVIRONMENT:test`` repeats one.
+``--record`` writes the releases into the READMEs of the packages that passed with both.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import check_floors
 import environments
 import tested_releases
 from environments import ROOT, EnvironmentMissingError
-from parts import Order, Part, read_order, within
+from parts import RESOLUTIONS, Order, Part, read_order, within
 
 SUMMARY = "WORKSHOP_SUMMARY"
 """The environment variable that tells a part where to write its results; see conftest.py."""
@@ -207,6 +208,7 @@ def _wants_to_stop(options: Sequence[str]) -> bool:
 def run_alone(order: Order, folder: Path) -> Result:
     """Runs each part after the other; returns their combined result, with a line for each."""
     total = Result()
+    passed: dict[Path, list[Mapping[str, str]]] = {}
     for part in order.parts:
         print(f"\n{f' {part.name} '.center(COLUMNS, '-')}", flush=True)
         start = time.monotonic()
@@ -227,6 +229,11 @@ def run_alone(order: Order, folder: Path) -> Result:
         word = "passed" if result.code in (OK, NOTHING) else "FAILED"
         result.lines = [f"{word} {part.name} with {releases}: {counts}"]
         total.add(result)
+        for package in part.packages if result.code == OK else ():
+            passed.setdefault(package, []).append(installed)
+    for package, ends in passed.items():
+        if order.record and len(ends) == len(RESOLUTIONS):
+            tested_releases.write(package, *ends)
     return total
 
 

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 import environments
+import tested_releases
 from environments import DEFAULT, NEWEST, ROOT
 
 FOLDER = ROOT / "constraints"
@@ -57,10 +58,15 @@ def main(names: Sequence[str]) -> int:
     if unknown := set(names) - {DEFAULT, *environments.with_frameworks()}:
         print(f"There is no environment {min(unknown)}.", file=sys.stderr)
         return 2
+    packages = {name: [folder] for name, folder in environments.adapters().items()}
+    packages[DEFAULT] = [ROOT / "packages/botwire-core", ROOT / "server"]
     for name in names or [DEFAULT, *environments.with_frameworks()]:
         command = [environments.python(name), __file__, "-"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         (FOLDER / f"{name}.txt").write_text(done.stdout, encoding="utf-8")
+        for package in packages.get(name, ()):
+            oldest = {of: releases[0] for of, releases in tested_releases.read(package).items()}
+            tested_releases.write(package, oldest, tested_releases.installed(name))
     return 0
 
 

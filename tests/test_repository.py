@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import botwire
+import check_floors
 import environments
 import published
+import tested_releases
 from environments import DEFAULT, ROOT
 from smoke_wheels import APART
 
@@ -106,26 +110,26 @@ def test_the_list_of_adapters_is_complete() -> None:
     assert set(environments.adapters().values()) == adapters
 
 
-def _tested(name: str) -> str:
-    """Returns the line of an adapter's README that names the releases it was tested with."""
-    readme = (environments.adapters()[name] / "README.md").read_text()
-    return next((line for line in readme.splitlines() if line.startswith("Tested with ")), "")
-
-
-@pytest.mark.parametrize("name", [*filter(_tested, environments.adapters())])
-def test_a_readme_names_the_oldest_and_the_newest_release_that_are_tested(name: str) -> None:
-    line, metadata = _tested(name), (environments.adapters()[name] / "pyproject.toml").read_text()
-    pins = dict(
-        re.findall(
-            r"^([\w-]+)==(.+)$", (ROOT / f"constraints/{name}.txt").read_text(), re.MULTILINE
-        )
-    )
-    releases = re.findall(r" (\d[\d.]*\d)", line)
-    named = [one for one in re.findall(r'"([\w-]+)>=([\w.]+)', metadata) if f" {one[0]} " in line]
-    assert named
-    for framework, oldest in named:
-        assert oldest in releases
-        assert any(f"{pins[framework]}.".startswith(f"{one}.") for one in releases)
+@pytest.mark.parametrize(
+    "package",
+    [*environments.adapters().values(), ROOT / "packages/botwire-core", ROOT / "server"],
+    ids=lambda package: package.name,
+)
+def test_a_readme_names_the_releases_that_are_tested(package: Path) -> None:
+    """`hatch run test --alone --record` writes them."""
+    named, pins = tested_releases.read(package), tested_releases.pinned(package)
+    assert list(named) == tested_releases.frameworks(package)
+    metadata = project(package)
+    extras = metadata.get("optional-dependencies", {}).values()
+    lines = [*metadata["dependencies"], *(line for extra in extras for line in extra)]
+    requirements = {one.name: one for one in map(Requirement, lines)}
+    for name, releases in named.items():
+        versions = [*map(Version, releases)]
+        assert versions == sorted(versions)
+        assert pins[name] in releases
+        if requirement := requirements.get(name):
+            assert all(map(requirement.specifier.contains, versions))
+            assert check_floors.too_new([str(requirement)], {name: releases[0]}.__getitem__) == []
 
 
 TOOLS = ("browser", "deploy", "docs", "peers")

@@ -21,6 +21,7 @@ import environments
 import generate_blocking
 import parts
 import run_tests
+import tested_releases
 import update_constraints
 from environments import DEFAULT, ROOT
 
@@ -438,6 +439,49 @@ def test_alone_goes_on_after_a_failure_and_names_the_releases(
     assert new.startswith(f"FAILED new-lowest-direct with {release}: 1 error in ")
     assert missing.startswith("FAILED missing-highest with no environment: 1 error in ")
     assert re.fullmatch(r"=+ 1 failed, 2 passed, 2 errors in \d+\.\d\ds =+", last)
+
+
+@pytest.mark.parametrize("other", [["-k", "x"], ["tests/test_scripts.py"], ["no/such/folder"]])
+def test_what_is_recorded_has_run_as_a_whole(other: list[str]) -> None:
+    assert parts.read_order(["--alone", "--record", "-n1", *BOTH]).record
+    with pytest.raises(SystemExit, match="--record goes with --alone and whole packages"):
+        parts.read_order(["--alone", "--record", *other])
+    with pytest.raises(SystemExit, match="--record goes with"):
+        parts.read_order(["--record"])
+
+
+def test_a_readme_is_given_the_releases_that_passed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    installed = {"old": {"pytest": "1.10.2"}, "new": {"pytest": "99.1", "mypy": "98.0"}}
+    monkeypatch.setattr(tested_releases, "installed", lambda name: installed[name])
+    monkeypatch.setattr(environments, "python", lambda name: sys.executable)
+    (tmp_path / "pyproject.toml").write_text(
+        'project.dependencies = ["pytest>=1.10"]\ntool.botwire.frameworks = ["pytest", "mypy"]'
+    )
+    readme = tmp_path / "README.md"
+    readme.write_text("# It\n\n```console\n$ install\n```\n\n```python\n```\n")
+    (tmp_path / "test_it.py").write_text("def test_it(): pass")
+    made = [
+        parts.Part(f"{name}-{end}", name, (str(tmp_path),), packages=(tmp_path,))
+        for name, end in zip(("old", "new"), parts.RESOLUTIONS, strict=True)
+    ]
+    monkeypatch.setattr(parts, "alone_parts", lambda chosen: made)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-c pyproject.toml -p conftest")
+    assert run_tests.main(["--alone", "--record", "-n0"]) == 0
+    pins = tested_releases.pinned(tmp_path)
+    assert tested_releases.read(tmp_path) == {
+        "pytest": ["1.10.2", pins["pytest"], "99.1"],
+        "mypy": [pins["mypy"], "98.0"],
+    }
+    assert readme.read_text().startswith("# It\n\n```console\n$ install\n```\n\nTested with ")
+    (tmp_path / "test_it.py").write_text("def test_it(): assert False")
+    installed["new"]["pytest"] = "99.2"
+    assert run_tests.main(["--alone", "--record", "-n0"]) == 1
+    assert tested_releases.read(tmp_path)["pytest"][-1] == "99.1"
+    tested_releases.write(tmp_path, *installed.values())
+    assert tested_releases.read(tmp_path)["pytest"][-1] == "99.2"
+    assert readme.read_text().count("Tested with") == 1
 
 
 # --- environments -------------------------------------------------------------------------------
