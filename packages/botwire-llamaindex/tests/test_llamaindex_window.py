@@ -24,7 +24,8 @@ from llama_index.core.utils import get_tokenizer
 from botwire import ConfigurationError, Memory
 from botwire.tool_calls import NOT_COMPLETED
 from botwire_llamaindex import BotWireAsyncChatStore, BotWireChatMemoryBuffer, BotWireMemory
-from botwire_llamaindex.window import Window, with_answered_calls
+from botwire_llamaindex.pairing import with_answered_calls
+from botwire_llamaindex.window import Window
 
 lengths = st.integers(0, 12)
 

@@ -47,17 +47,12 @@ from botwire_llamaindex.blocks import (
 )
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.kept import Kept
+from botwire_llamaindex.pairing import with_answered_calls
 from botwire_llamaindex.place import FoundAgain, check_dump, refuse_unknown, store_at
+from botwire_llamaindex.texts import media_of, texts_of
 from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokenizer
 from botwire_llamaindex.turns import Writing, add_messages, async_add_messages
-from botwire_llamaindex.window import (
-    Queue,
-    media_of,
-    messages_of,
-    texts_of,
-    with_answered_calls,
-    with_system,
-)
+from botwire_llamaindex.window import Queue, messages_of, with_system
 
 _SETTINGS = sorted(
     name for name, field in Memory.model_fields.items() if field.annotation in (int, float, str)

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from llama_index.core.base.llms.types import (
-    AudioBlock,
-    ChatMessage,
-    CitableBlock,
-    CitationBlock,
-    ContentBlock,
-    DocumentBlock,
-    ImageBlock,
-    MessageRole,
-    TextBlock,
-    ThinkingBlock,
-    ToolCallBlock,
-    VideoBlock,
-)
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
 from botwire import ConfigurationError, Item
 from botwire.arguments import check_type
-from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 from botwire_llamaindex.convert import from_items
+from botwire_llamaindex.pairing import TOOL_ROLES, calls_of, with_answered_calls
+from botwire_llamaindex.texts import text_of
 from botwire_llamaindex.tokens import Tokenizer, count_tokens
 
-_TOOL = (MessageRole.TOOL, MessageRole.FUNCTION)
-_ANSWERS = (*_TOOL, MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
-_MEDIA = (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)
+_ANSWERS = (*TOOL_ROLES, MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
 
 
 class WindowEntry(NamedTuple):
@@ -69,7 +54,7 @@ class Choice(ABC):
     def add(self, message: ChatMessage, seq: int = 0) -> bool:
         """Takes the next older message and returns whether that is enough."""
         size = self._size(message)
-        calls = message.role in _TOOL or bool(_calls(message))
+        calls = message.role in TOOL_ROLES or bool(calls_of(message))
         return self.add_entry(WindowEntry(message, seq, size, message.role, calls))
 
     def add_entry(self, entry: WindowEntry) -> bool:
@@ -178,7 +163,7 @@ class Window(Choice):
         return entry.role not in _ANSWERS
 
     def _size(self, message: ChatMessage) -> int:
-        text = _text(message)
+        text = text_of(message)
         return count_tokens(self._tokenizer, f" {text}") - self._added if text else 0
 
 
@@ -231,45 +216,6 @@ class Queue(Choice):
         return self._count(message)
 
 
-def with_answered_calls(
-    messages: Sequence[ChatMessage], entries: Sequence[WindowEntry] | None = None
-) -> list[ChatMessage]:
-    """Returns the messages with an answer to each tool call; see `botwire.tool_calls`.
-
-    Without the answers, models would refuse the conversation from then on. A call at the end stays
-    open, because its answer may be on the way.
-
-    Args:
-        messages: The messages about to be shown to a model.
-        entries: The entries of the stored messages, if known.
-    """
-    if entries is not None and not any(entry.calls for entry in entries):
-        return [*messages]
-    known = _call_ids(messages)
-    answered: set[str] = set()
-    on_the_way: list[str] = []
-    for index in range(len(known) - 1, -1, -1):
-        if known[index].calls:
-            # Rename unanswered calls: an earlier call may have the same id and no answer.
-            calls = [
-                call if call in answered else f"{call} of {index}" for call in known[index].calls
-            ]
-            on_the_way = [call for call in calls if call not in answered]
-            known[index] = CallIds(calls=calls)
-        if not known[index].answers:
-            break
-        answered.update(known[index].answers)
-    found = {id(message): ids for message, ids in zip(messages, known, strict=True)}
-    return pair_answers(
-        messages,
-        ids=lambda message: found[id(message)],
-        close=lambda message, positions: [
-            _not_completed(found[id(message)].calls[position]) for position in positions
-        ],
-        settled=on_the_way,
-    )
-
-
 def messages_of(entries: list[WindowEntry]) -> list[ChatMessage]:
     """Returns the messages, the last one as a copy because agents write into it."""
     messages = [entry.message for entry in entries]
@@ -294,102 +240,15 @@ def with_system(messages: list[ChatMessage], first: list[Item], oldest: int) -> 
     return [system, *messages]
 
 
-def _call_ids(messages: Sequence[ChatMessage]) -> list[CallIds]:
-    """Returns which calls each message makes and which it answers.
-
-    Some models and older programs give no ids. Then this assigns an id to each call, and matches an
-    answer to the first earlier call that waits for one.
-    """
-    known: list[CallIds] = []
-    waiting: list[str] = []
-    for index, message in enumerate(messages):
-        if message.role in _TOOL:
-            named = _name(message.additional_kwargs.get("tool_call_id"))
-            answer = named or (waiting[0] if waiting else f"{index}")
-            if answer in waiting:
-                waiting.remove(answer)
-            known.append(CallIds(answers=(answer,)))
-            continue
-        calls = [name or f"{index}.{i}" for i, name in enumerate(_calls(message))]
-        if calls or message.role == MessageRole.USER:
-            waiting = list(calls)
-        known.append(CallIds(calls=calls))
-    return known
-
-
-def _calls(message: ChatMessage) -> list[str | None]:
-    """Returns the id of each call, None for a call without one."""
-    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
-    if blocks:
-        return [block.tool_call_id for block in blocks]
-    older = message.additional_kwargs.get("tool_calls")  # the place of calls before blocks existed
-    if not isinstance(older, list):
-        return []
-    ids = (one.get("id") if isinstance(one, dict) else getattr(one, "id", None) for one in older)
-    return [_name(one) for one in ids]
-
-
-def _name(id: object) -> str | None:
-    """Returns an id from a message's free fields, which may hold anything; None for none."""
-    return str(id) if id else None
-
-
-def _not_completed(call: str) -> ChatMessage:
-    return ChatMessage(
-        role=MessageRole.TOOL, content=NOT_COMPLETED, additional_kwargs={"tool_call_id": call}
-    )
-
-
-def _cited(message: ChatMessage) -> list[ContentBlock]:
-    """Returns the blocks inside the sources and citations of a message."""
-    found: list[ContentBlock] = []
-    for block in message.blocks:
-        if isinstance(block, CitableBlock):
-            found += block.content
-        elif isinstance(block, CitationBlock):
-            found.append(block.cited_content)
-    return found
-
-
-def texts_of(message: ChatMessage) -> list[str]:
-    """Returns the texts of a message that a model is sent, approximately.
-
-    They include the model's thinking, cited texts, tool calls and additional arguments.
-    """
-    found = [block.text for block in message.blocks if isinstance(block, TextBlock)]
-    found += _further_texts(message)
-    return [*found, str(message.additional_kwargs)] if message.additional_kwargs else found
-
-
-def media_of(message: ChatMessage) -> list[ContentBlock]:
-    """Returns the images, sounds, videos and documents of a message, cited ones included."""
-    blocks = (*message.blocks, *_cited(message))
-    return [block for block in blocks if isinstance(block, _MEDIA)]
-
-
-def _further_texts(message: ChatMessage) -> list[str]:
-    found = [block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock)]
-    found += [block.text for block in _cited(message) if isinstance(block, TextBlock)]
-    return found + [
-        f"{block.tool_name} {json.dumps(block.tool_kwargs, default=str)}"
-        for block in message.blocks
-        if isinstance(block, ToolCallBlock)
-    ]
-
-
 def _last_that_can_begin(entries: Sequence[WindowEntry]) -> int:
     """Returns where to begin if there is no question: never at a tool's answer."""
-    return max((i for i, entry in enumerate(entries) if entry.role not in _TOOL), default=0)
+    return max((i for i, entry in enumerate(entries) if entry.role not in TOOL_ROLES), default=0)
 
 
 def _without_orphans(entries: list[WindowEntry]) -> list[WindowEntry]:
     """Drops a leading turn that begins with a tool's answer, because its question is missing."""
     start = 0
-    if entries[0].role in _TOOL:
+    if entries[0].role in TOOL_ROLES:
         while start < len(entries) and entries[start].role in _ANSWERS:
             start += 1
     return entries[start:]
-
-
-def _text(message: ChatMessage) -> str:
-    return " ".join([str(message.content), *_further_texts(message)])
