@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 from botwire import APIError, BotWireError
 from botwire.connection import Connection
 from botwire.operations import AnyOperation, Results
-from botwire_langgraph.reading import BatchProgram, Pause
-from botwire_langgraph.running import arun, run
+from botwire_langgraph.running import BatchProgram, Pause, arun, run
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ whether its lease is renewed. Until it sees a renewal, it waits, and refuses no 
 this process, its own state counts, not its lease. Leases provide fairness only. No turn is lost
 without them either, because a put is refused if another came first.
 
-Generators without I/O, as in `botwire_langgraph.steps`.
+Generators without I/O, as in `running`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from botwire import operations as ops
 from botwire.exact import Json
 from botwire_langgraph import layout, runs
 from botwire_langgraph.errors import busy
-from botwire_langgraph.reading import BatchProgram, Pause
+from botwire_langgraph.running import BatchProgram, Pause
 from botwire_langgraph.runs import Run
 
 OnConflict = Literal["reject", "wait", "fork"]

@@ -1,7 +1,7 @@
 """Plans a batch of a LangGraph store as BotWire operations, without I/O.
 
 A plan takes LangGraph's operations and lists the texts that need embeddings. It then runs as a
-generator, as in `botwire_langgraph.steps`, with all reads and writes in one batch. As in
+generator, as in `running`, with all reads and writes in one batch. As in
 LangGraph's own stores, reads see the state before the writes of their batch.
 """
 
@@ -32,7 +32,7 @@ from botwire.operations import MAX_PAGE, AnyOperation
 from botwire.scopes import ROOT
 from botwire.vectors import Vector
 from botwire_langgraph import items
-from botwire_langgraph.reading import BatchProgram
+from botwire_langgraph.running import BatchProgram
 
 SearchBy = Literal["semantic", "text", "hybrid"]
 

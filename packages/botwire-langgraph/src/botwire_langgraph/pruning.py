@@ -1,6 +1,6 @@
 """Prunes, copies and lists threads, and reads the writes of delta channels.
 
-Generators without I/O, as in `botwire_langgraph.steps`.
+Generators without I/O, as in `running`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from botwire.clock import to_datetime
 from botwire.exact import Json
 from botwire.list_parts import part_numbers
 from botwire.names import check_prefix
-from botwire_langgraph import layout, steps
-from botwire_langgraph.reading import BatchProgram, load, rest
+from botwire_langgraph import finding, layout, putting
+from botwire_langgraph.reading import load, rest
 from botwire_langgraph.records import Header, Thread, pending_writes, thread_id_of
+from botwire_langgraph.running import BatchProgram
 from botwire_langgraph.thread_cache import Late
 
 _PAGE = 100
@@ -39,7 +40,7 @@ def prune(
         raise ConfigurationError(f"strategy must be keep_latest or delete, not {strategy!r:.80}")
     for thread_id in [thread_id_of(one) for one in encode_list(thread_ids, "thread_ids")]:
         if strategy == "delete":
-            yield from steps.delete_thread(thread_id)
+            yield from putting.delete_thread(thread_id)
         else:
             yield from _keep(serde, thread_id, _keep_latest)
 
@@ -50,7 +51,7 @@ def delete_for_runs(serde: SerializerProtocol, run_ids: Collection[str]) -> Batc
     threads: dict[str, None] = {}
     last: str | None = None
     while True:
-        headers, last = yield from steps.list_page(serde, None, None, None, last)
+        headers, last = yield from finding.list_page(serde, None, None, None, last)
         threads.update(
             (header.thread.id, None)
             for header in headers
@@ -100,13 +101,13 @@ def _keep(
             if namespace not in left:
                 deletions.append(ops.DeleteKey(head.key))
             elif (found := Late.of(head)) and found.latest not in ids:
-                plain = steps.head_value(Thread(thread, namespace, None))
+                plain = putting.head_value(Thread(thread, namespace, None))
                 deletions.append(ops.PutKey(head.key, plain))
         try:
             yield (
                 # A checkpoint added meanwhile may use the values deleted here.
                 *(ops.CheckKey(head.key, head.version) for head in heads),
-                steps.mark(layout.pruned(thread)),
+                putting.mark(layout.pruned(thread)),
                 *deletions,
             )
         except ConflictError:
@@ -143,7 +144,7 @@ def copy_thread(source: str, target: str) -> BatchProgram[None]:
     until then.
     """
     source, target = thread_id_of(source), thread_id_of(target)
-    batch: list[ops.AnyOperation] = [*layout.clear(target), steps.mark(layout.pruned(target))]
+    batch: list[ops.AnyOperation] = [*layout.clear(target), putting.mark(layout.pruned(target))]
     size = 0
     # Writes the parts of lists before the checkpoints that use them.
     for kind in reversed(layout.KINDS):
@@ -242,7 +243,7 @@ def delta_history(
     writes: dict[str, list[PendingWrite]] = {channel: [] for channel in channels}
     seeds: dict[str, Any] = {}
     thread = Thread.of(config)
-    target = (yield from steps.find(serde, config)) if channels else None
+    target = (yield from finding.find(serde, config)) if channels else None
     parent = target.parent if target else None
     prefix = layout.checkpoints(thread.id, thread.namespace)
     while parent and len(seeds) < len(writes):

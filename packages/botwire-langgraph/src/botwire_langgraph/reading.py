@@ -1,40 +1,29 @@
 """Reads checkpoints with the values of their channels, usually in one batch.
 
-Generators without I/O, as in `botwire_langgraph.steps`.
+Generators without I/O, as in `running`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from botwire import operations as ops
 from botwire.list_parts import MARK, Span, part_key, part_numbers
 from botwire_langgraph import layout, lists
+from botwire_langgraph.finding import ask_for, ask_for_fences, fences_in, header_in
+from botwire_langgraph.leases import Lease
 from botwire_langgraph.lists import KnownList
-from botwire_langgraph.records import Header
-from botwire_langgraph.serializer import from_blob
-
-T = TypeVar("T")
-
-
-class Pause(NamedTuple):
-    """Yielded instead of operations to wait before continuing; no results are sent.
-
-    Attributes:
-        seconds: How long to wait.
-    """
-
-    seconds: float
-
-
-BatchProgram = Generator[tuple[ops.AnyOperation, ...] | Pause, ops.Results, T]
-"""A program whose steps are batches: yields operations, receives their results."""
+from botwire_langgraph.records import Header, Thread
+from botwire_langgraph.running import BatchProgram
+from botwire_langgraph.serializer import from_blob, is_known
+from botwire_langgraph.thread_cache import Late, ThreadCache, Tip
 
 
 class LoadedCheckpoint(NamedTuple):
@@ -98,6 +87,78 @@ class LoadedCheckpoint(NamedTuple):
     def to_tuple(self, serde: SerializerProtocol) -> CheckpointTuple:
         """Returns the checkpoint as LangGraph expects it."""
         return self.header.to_tuple(self.channels(serde)[0], self.writes, serde)
+
+
+def get_tuple(
+    serde: SerializerProtocol,
+    seen: ThreadCache,
+    config: RunnableConfig,
+    loop: Any = None,
+    lease: Lease | None = None,
+) -> BatchProgram[CheckpointTuple | None]:
+    """Reads the checkpoint that a config selects, with its values; None if there is none.
+
+    This takes one batch if this process has the checkpoint cached, else two: the checkpoint, then
+    its values.
+
+    Args:
+        serde: Deserializes the values.
+        seen: This process's cache.
+        config: Selects the checkpoint.
+        loop: The loop of the run that begins with this read; None if no run does.
+        lease: The lease to take in the first batch; None takes none.
+    """
+    thread = Thread.of(config)
+    tip = seen.tip(thread)
+    guess = tip.header if tip and thread.checkpoint_id in (None, tip.id) else None
+    known: dict[str, KnownList] = {}
+    if tip and guess and is_known(serde):
+        known = {
+            channel: kept
+            for channel, kept in tip.lists.items()
+            if kept.revived and channel in guess.lists
+        }
+    while True:
+        asked = asking([guess], None, known) if guess else []
+        reads = (ask_for_fences(thread), ask_for(thread), *asked)
+        if lease is None:
+            versions, found, *results = yield reads
+        else:
+            versions, found, *results = yield from lease.take(reads)
+            lease = None
+        header = header_in(found, serde)
+        fences, late = fences_in(versions), Late.of(versions[0])
+        if thread.checkpoint_id is None and late and header and header.id != late.latest:
+            own = layout.checkpoint(thread.id, thread.namespace, late.latest)
+            header = header_in((yield (ops.GetKeys((own,)),))[0], serde) or header
+        if header is None:
+            break
+        loaded: Sequence[LoadedCheckpoint] = ()
+        if guess and guess.blobs() == header.blobs() and guess.lists == header.lists:
+            loaded = yield from take([header], None, results, known)
+        if not loaded:
+            loaded = yield from load([header])
+        if loaded:
+            values, kept = loaded[0].channels(serde)
+            if thread.checkpoint_id is None:
+                seen.remember(thread, Tip(header, fences, kept, late))
+            seen.begin(thread, header.id, fences, loop)
+            return header.to_tuple(values, loaded[0].writes, serde)
+        guess = None  # deleted between the batches: look up the latest again
+    if thread.checkpoint_id is None:
+        seen.remember(thread, Tip(None, fences, {}))
+    seen.begin(thread, None, fences, loop)
+    return None
+
+
+def load_tuples(
+    serde: SerializerProtocol, headers: Sequence[Header]
+) -> BatchProgram[list[CheckpointTuple]]:
+    """Returns checkpoints with their values and pending writes."""
+    if not headers:
+        return []
+    loaded = yield from load(headers)
+    return [one.to_tuple(serde) for one in loaded]
 
 
 def load(

@@ -1,17 +1,35 @@
-"""Runs `BatchProgram` with the blocking or the asynchronous client of a connection."""
+"""What the checkpointer does, as programs that either client of a connection runs.
+
+A program is a generator without I/O. It yields the operations of a batch, and is sent their
+results.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TypeVar
+from collections.abc import Generator
+from typing import NamedTuple, TypeVar
 
 from botwire import programs
 from botwire.connection import Connection
 from botwire.operations import AnyOperation, Batch, Results
-from botwire_langgraph.reading import BatchProgram, Pause
 
 T = TypeVar("T")
+
+
+class Pause(NamedTuple):
+    """Yielded instead of operations to wait before continuing; no results are sent.
+
+    Attributes:
+        seconds: How long to wait.
+    """
+
+    seconds: float
+
+
+BatchProgram = Generator[tuple[AnyOperation, ...] | Pause, Results, T]
+"""A program whose steps are batches: yields operations, receives their results."""
 
 
 def run(connection: Connection, program: BatchProgram[T]) -> T:

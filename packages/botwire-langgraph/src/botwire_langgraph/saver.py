@@ -23,7 +23,7 @@ from botwire.arguments import check_type
 from botwire.client.encoding import encode_list
 from botwire.connection import Connected, Connection, ConnectionOptions
 from botwire.operations import check_choice, check_count, check_ttl
-from botwire_langgraph import importing, leases, pruning, steps
+from botwire_langgraph import finding, importing, leases, pruning, putting, reading
 from botwire_langgraph.acting import acting_in
 from botwire_langgraph.convoy import Convoy
 from botwire_langgraph.cut_off import close_calls
@@ -31,9 +31,8 @@ from botwire_langgraph.lease_renewal import renewer
 from botwire_langgraph.leases import Lease, OnConflict
 from botwire_langgraph.opening import Opened
 from botwire_langgraph.pruning import ThreadInfo
-from botwire_langgraph.reading import BatchProgram
 from botwire_langgraph.records import Header, Thread, thread_id_of
-from botwire_langgraph.running import arun, run
+from botwire_langgraph.running import BatchProgram, arun, run
 from botwire_langgraph.runs import Run, RunCaller, putting_loop
 from botwire_langgraph.schemas import allow, graph_types
 from botwire_langgraph.serializer import StrictSerializer
@@ -132,7 +131,7 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         if lease is not None:
             caller.loop.stack.callback(self._end, lease)
             renewer.keep(lease, self.connection)
-        found = self._run(steps.get_tuple(self.serde, self._seen, config, caller.loop, lease))
+        found = self._run(reading.get_tuple(self.serde, self._seen, config, caller.loop, lease))
         return close_calls(found, caller.loop)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -142,7 +141,7 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         if lease is not None:
             caller.loop.stack.push_async_callback(self._aend, lease)
             renewer.keep(lease, self.connection)
-        program = steps.get_tuple(self.serde, self._seen, config, caller.loop, lease)
+        program = reading.get_tuple(self.serde, self._seen, config, caller.loop, lease)
         return close_calls(await self._arun(program), caller.loop)
 
     def list(
@@ -165,9 +164,9 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         last: str | None = None
         left = _Limit(limit)
         while left:
-            page = steps.list_page(self.serde, config, filter, before, last, left.page(filter))
+            page = finding.list_page(self.serde, config, filter, before, last, left.page(filter))
             headers, last = self._run(page)
-            for found in self._run(steps.load_tuples(self.serde, left.take(headers))):
+            for found in self._run(reading.load_tuples(self.serde, left.take(headers))):
                 self._leave_from(caller, found)
                 yield found
             if last is None:
@@ -186,9 +185,9 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         last: str | None = None
         left = _Limit(limit)
         while left:
-            page = steps.list_page(self.serde, config, filter, before, last, left.page(filter))
+            page = finding.list_page(self.serde, config, filter, before, last, left.page(filter))
             headers, last = await self._arun(page)
-            for found in await self._arun(steps.load_tuples(self.serde, left.take(headers))):
+            for found in await self._arun(reading.load_tuples(self.serde, left.take(headers))):
                 self._leave_from(caller, found)
                 yield found
             if last is None:
@@ -246,11 +245,11 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
 
     def delete_thread(self, thread_id: str) -> None:
         """Deletes all data of a thread; a run still active on it gets a `ConflictError`."""
-        self._run(steps.delete_thread(thread_id))
+        self._run(putting.delete_thread(thread_id))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Like `delete_thread`."""
-        await self._arun(steps.delete_thread(thread_id))
+        await self._arun(putting.delete_thread(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Deletes the checkpoints that these runs made, in any thread."""
@@ -393,7 +392,7 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         new_versions: ChannelVersions,
         loop: Any,
     ) -> BatchProgram[RunnableConfig]:
-        return steps.put(
+        return putting.put(
             self.serde,
             self._seen,
             config,
@@ -412,7 +411,7 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> BatchProgram[RunnableConfig]:
-        return steps.put(
+        return putting.put(
             self.serde, self._seen, config, checkpoint, metadata, new_versions, fork=True
         )
 
@@ -423,7 +422,7 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         task_id: str,
         task_path: str,
     ) -> BatchProgram[None]:
-        return steps.put_writes(self.serde, self._seen, config, writes, task_id, task_path)
+        return putting.put_writes(self.serde, self._seen, config, writes, task_id, task_path)
 
     def _caller(self) -> RunCaller:
         """Returns the caller, and allows the types that its graph names."""
@@ -502,7 +501,7 @@ class _Limit:
 
     def page(self, filtered: object) -> int:
         """Returns how many checkpoints to read next."""
-        return steps.PAGE if filtered or self._left is None else min(self._left, steps.PAGE)
+        return finding.PAGE if filtered or self._left is None else min(self._left, finding.PAGE)
 
     def __bool__(self) -> bool:
         return self._left is None or self._left > 0

@@ -1,13 +1,12 @@
-"""The store operations behind each checkpointer method, without I/O.
+"""Stores checkpoints and pending writes, and deletes threads.
 
-Each function is a generator. It yields the operations of a batch and is sent their results. The
-saver drives it with a blocking or an asynchronous client.
+Generators without I/O, as in `running`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -16,7 +15,6 @@ from langgraph.checkpoint.base import (
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
-    CheckpointTuple,
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -29,176 +27,23 @@ from botwire.exact import Json
 from botwire.list_parts import MARK, part_number
 from botwire_langgraph import layout, leases, lists
 from botwire_langgraph.errors import ConcurrentRunError, ThreadDeletedError
-from botwire_langgraph.leases import Lease
+from botwire_langgraph.finding import ask_for_fences, ask_for_latest, fences_in, header_in
 from botwire_langgraph.lists import KnownList
-from botwire_langgraph.reading import BatchProgram, LoadedCheckpoint, asking, load, take
+from botwire_langgraph.reading import asking, take
 from botwire_langgraph.records import (
     Header,
     Thread,
-    configurable_of,
     thread_id_of,
     write_value,
 )
-from botwire_langgraph.serializer import is_known, to_blob
+from botwire_langgraph.running import BatchProgram
+from botwire_langgraph.serializer import to_blob
 from botwire_langgraph.thread_cache import Fences, Late, ThreadCache, Tip
 
-PAGE = 100  # checkpoints read at a time, with their values
 _BY_HAND = ("update", "fork")
 _ATTEMPTS = 50  # of a put that competes with other valid ones
 
 _FENCE_TTL = 30 * 86_400.0  # seconds; no run lasts longer
-
-
-# --- reading --------------------------------------------------------------------------------
-
-
-def get_tuple(
-    serde: SerializerProtocol,
-    seen: ThreadCache,
-    config: RunnableConfig,
-    loop: Any = None,
-    lease: Lease | None = None,
-) -> BatchProgram[CheckpointTuple | None]:
-    """Reads the checkpoint that a config selects, with its values; None if there is none.
-
-    This takes one batch if this process has the checkpoint cached, else two: the checkpoint, then
-    its values.
-
-    Args:
-        serde: Deserializes the values.
-        seen: This process's cache.
-        config: Selects the checkpoint.
-        loop: The loop of the run that begins with this read; None if no run does.
-        lease: The lease to take in the first batch; None takes none.
-    """
-    thread = Thread.of(config)
-    tip = seen.tip(thread)
-    guess = tip.header if tip and thread.checkpoint_id in (None, tip.id) else None
-    known: dict[str, KnownList] = {}
-    if tip and guess and is_known(serde):
-        known = {
-            channel: kept
-            for channel, kept in tip.lists.items()
-            if kept.revived and channel in guess.lists
-        }
-    while True:
-        asked = asking([guess], None, known) if guess else []
-        reads = (_fences(thread), _find(thread), *asked)
-        if lease is None:
-            versions, found, *results = yield reads
-        else:
-            versions, found, *results = yield from lease.take(reads)
-            lease = None
-        header = _header(found, serde)
-        fences, late = _versions(versions), Late.of(versions[0])
-        if thread.checkpoint_id is None and late and header and header.id != late.latest:
-            own = layout.checkpoint(thread.id, thread.namespace, late.latest)
-            header = _header((yield (ops.GetKeys((own,)),))[0], serde) or header
-        if header is None:
-            break
-        loaded: Sequence[LoadedCheckpoint] = ()
-        if guess and guess.blobs() == header.blobs() and guess.lists == header.lists:
-            loaded = yield from take([header], None, results, known)
-        if not loaded:
-            loaded = yield from load([header])
-        if loaded:
-            values, kept = loaded[0].channels(serde)
-            if thread.checkpoint_id is None:
-                seen.remember(thread, Tip(header, fences, kept, late))
-            seen.begin(thread, header.id, fences, loop)
-            return header.to_tuple(values, loaded[0].writes, serde)
-        guess = None  # deleted between the batches: look up the latest again
-    if thread.checkpoint_id is None:
-        seen.remember(thread, Tip(None, fences, {}))
-    seen.begin(thread, None, fences, loop)
-    return None
-
-
-def find(serde: SerializerProtocol, config: RunnableConfig) -> BatchProgram[Header | None]:
-    """Reads the checkpoint that a config selects, without values, in one batch."""
-    (found,) = yield (_find(Thread.of(config)),)
-    return _header(found, serde)
-
-
-def _find(thread: Thread) -> ops.AnyOperation:
-    if thread.checkpoint_id is not None:
-        key = layout.checkpoint(thread.id, thread.namespace, thread.checkpoint_id)
-        return ops.GetKeys((key,))
-    return _latest(thread)
-
-
-def _latest(thread: Thread) -> ops.ScanKeys:
-    prefix = layout.checkpoints(thread.id, thread.namespace)
-    return ops.ScanKeys(prefix, limit=1, descending=True)
-
-
-def _header(found: Any, serde: SerializerProtocol) -> Header | None:
-    entries = found.entries if isinstance(found, ops.EntryPage) else found
-    entry = entries[0] if entries else None
-    return None if entry is None else Header.from_value(entry.value, serde)
-
-
-def _fences(thread: Thread) -> ops.GetKeys:
-    head = layout.head(thread.id, thread.namespace)
-    return ops.GetKeys((head, layout.deleted(thread.id), layout.pruned(thread.id)))
-
-
-def _versions(entries: Sequence[ops.KeyEntry | None]) -> Fences:
-    return Fences(*(0 if entry is None else entry.version for entry in entries))
-
-
-def list_page(
-    serde: SerializerProtocol,
-    config: RunnableConfig | None,
-    filter: dict[str, Any] | None,  # noqa: A002 - named by LangGraph
-    before: RunnableConfig | None,
-    last: str | None,
-    limit: int = PAGE,
-) -> BatchProgram[tuple[list[Header], str | None]]:
-    """Returns a page of checkpoints without values, newest first, and where the next one begins."""
-    selected = configurable_of(config) if config else {}
-    thread = thread_id_of(selected.get("thread_id")) if config else None
-    namespace, wanted = selected.get("checkpoint_ns"), selected.get("checkpoint_id")
-    bound = configurable_of(before, "before").get("checkpoint_id") if before else None
-    fields = check_mapping(filter or {}, "filter")
-    if last is None and bound and thread is not None and namespace is not None:
-        last = layout.checkpoint(thread, namespace, bound)
-    prefix = layout.checkpoints(thread, namespace)
-    (page,) = yield (ops.ScanKeys(prefix, before=last, limit=limit, descending=True),)
-    headers = [Header.from_value(entry.value, serde) for entry in page.entries]
-    found = [
-        header
-        for header in headers
-        if (not wanted or header.id == wanted)
-        and (not bound or header.id < bound)
-        and all(_field(header.metadata, name) == value for name, value in fields.items())
-    ]
-    return found, page.entries[-1].key if page.more else None
-
-
-def _field(metadata: Mapping[str, Any], name: str) -> Any:
-    """Returns a field of metadata; dots in a name not found itself lead into nested objects."""
-    if name in metadata:
-        return metadata[name]
-    for position, character in enumerate(name):
-        if character == "." and isinstance(inner := metadata.get(name[:position]), Mapping):
-            found = _field(inner, name[position + 1 :])
-            if found is not None:
-                return found
-    return None
-
-
-def load_tuples(
-    serde: SerializerProtocol, headers: Sequence[Header]
-) -> BatchProgram[list[CheckpointTuple]]:
-    """Returns checkpoints with their values and pending writes."""
-    if not headers:
-        return []
-    loaded = yield from load(headers)
-    return [one.to_tuple(serde) for one in loaded]
-
-
-# --- writing --------------------------------------------------------------------------------
 
 
 def put(
@@ -345,9 +190,10 @@ def _read_tip(
     """Reads the parent of a put in two batches; raises if the put must be refused."""
     parents = [thread.checkpoint_id] if thread.checkpoint_id else []
     keys = tuple(layout.checkpoint(thread.id, thread.namespace, id) for id in parents)
-    versions, found, page = yield (_fences(thread), ops.GetKeys(keys), _latest(thread))
-    fences, parent, late = _versions(versions), _header(found, serde), Late.of(versions[0])
-    greatest = _header(page, serde)
+    asked_first = (ask_for_fences(thread), ops.GetKeys(keys), ask_for_latest(thread))
+    versions, found, page = yield asked_first
+    fences, parent, late = fences_in(versions), header_in(found, serde), Late.of(versions[0])
+    greatest = header_in(page, serde)
     latest = late.latest if late else greatest.id if greatest else None
     _check_deleted(seen, thread, fences, known=parent is not None, loop=loop)
     # Without a parent, only a run that read the thread and found nothing is behind.
@@ -409,11 +255,11 @@ def put_writes(
             return
         own = layout.checkpoint(thread.id, thread.namespace, thread.checkpoint_id or "")
         versions, (checkpoint,), entries = yield (
-            _fences(thread),
+            ask_for_fences(thread),
             ops.GetKeys((own,)),
             ops.GetKeys(tuple(put.key for put in puts)),
         )
-        fences = _versions(versions)
+        fences = fences_in(versions)
         _check_deleted(seen, thread, fences, known=checkpoint is not None)
         deleted = fences.deleted
         puts = [
