@@ -4,8 +4,9 @@
   neither each other nor the server, and the core imports none of them. The console is part of a
   server, and imports it.
 - Only the core uses its private names, such as ``botwire.client._sync``.
-- In the core, imports go down the layers and never form a cycle. One module and its generated twin
-  import httpx. One module of the core and one of the server import websockets.
+- Imports within a package never form a circle, not even inside functions or for types only.
+- In the core, they go down the layers. One module and its generated twin import httpx. One module
+  of the core and one of the server import websockets.
 - A package declares what it imports in its pyproject.toml, even if another package installs it.
 
 The script prints ``file:line: what is wrong`` for each violation, and fails if there is any. It
@@ -20,7 +21,7 @@ import importlib.metadata
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -78,12 +79,11 @@ below it."""
 
 @dataclass(frozen=True)
 class Import:
-    """An imported module, or an imported name in a module; late if inside a function."""
+    """An imported module, or an imported name in a module."""
 
     module: str
     name: str | None
     line: int
-    is_late: bool = False
 
     @property
     def top(self) -> str:
@@ -121,16 +121,30 @@ class Package:
                 packages.append(cls(folder, module.parent.name, tuple(requirements)))
         return packages
 
+    @property
+    def source(self) -> Path:
+        """The folder that is on the path once the package is installed."""
+        return self.folder / "src"
+
+    def modules(self) -> dict[str, Path]:
+        """Returns the files of its modules, by name."""
+        return {
+            ".".join(path.relative_to(self.source).with_suffix("").parts).removesuffix(
+                ".__init__"
+            ): path
+            for path in sorted(self.source.glob("**/*.py"))
+        }
+
 
 def imports(path: Path) -> Iterator[Import]:
     """Yields what a module imports, at the top or inside a function."""
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, None, node.lineno, node.col_offset > 0)
+                yield Import(alias.name, None, node.lineno)
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             for alias in node.names:
-                yield Import(node.module, alias.name, node.lineno, node.col_offset > 0)
+                yield Import(node.module, alias.name, node.lineno)
 
 
 def distributions(requirement: Requirement) -> set[str]:
@@ -191,34 +205,39 @@ def check(package: Package, siblings: set[str]) -> Iterator[str]:
                 yield f"{path}:{found.line}: {problem}"
 
 
-def check_layers(package: Package) -> Iterator[str]:
-    """Yields a line for each import in the core that goes up a layer, and for each cycle."""
-    source = package.folder / "src"
-    paths = {
-        ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in sorted(source.glob(f"{CORE}/**/*.py"))
+def check_circles(package: Package) -> Iterator[str]:
+    """Yields a line if imports within a package form a circle."""
+    paths = package.modules()
+    graph = {
+        name: {_within(found, paths) for found in imports(path)} & paths.keys() - {name}
+        for name, path in paths.items()
     }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        yield f"{package.source}: a circle of imports: {' → '.join(error.args[1])}"
+
+
+def _within(found: Import, paths: Mapping[str, Path]) -> str:
+    """Returns the imported module, if it is one of a package's."""
+    return str(found) if str(found) in paths else found.module
+
+
+def check_layers(package: Package) -> Iterator[str]:
+    """Yields a line for each import in the core that goes up a layer."""
+    paths = package.modules()
     level = {room: i for i, rooms in enumerate(LAYERS) for room in rooms}
-    graph: dict[str, set[str]] = {}
     for name, path in paths.items():
         here = _room(name)
-        graph[name] = set()
         if here not in level and name not in (CORE, f"{CORE}.engines"):
             yield f"{path}:1: {name} is in no layer: add it to LAYERS in scripts/check_imports.py"
             continue
         for found in imports(path):
-            target = str(found) if str(found) in paths else found.module
+            target = _within(found, paths)
             if target not in paths or CORE in (target, name):
                 continue
-            if not found.is_late:
-                graph[name].add(target)
             if level.get(_room(target), -1) > level.get(here, -1):
                 yield f"{path}:{found.line}: {name} must not import {target}, a layer above it"
-    sorter = TopologicalSorter(graph)
-    try:
-        sorter.prepare()
-    except CycleError as error:
-        yield f"{source}: a circle of imports: {' → '.join(error.args[1])}"
 
 
 def _room(module: str) -> str:
@@ -255,6 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
             siblings = {other.name for other in packages} - {package.name, CORE}
             found = list(check(package, siblings))
         problems += found
+        problems += check_circles(package)
         if package.name == CORE:
             problems += check_layers(package)
     for problem in problems:

@@ -213,6 +213,10 @@ def test_a_broken_rule_is_named_with_its_line(
     [
         ({"errors": "import botwire.models", "models": ""}, "must not import botwire.models"),
         ({"errors": "import botwire.clock", "clock": "import botwire.errors"}, "a circle of"),
+        (
+            {"errors": "if x:\n  import botwire.clock", "clock": "import botwire.errors"},
+            "a circle of imports: botwire.",
+        ),
         ({"odd": ""}, "botwire.odd is in no layer: add it to LAYERS"),
     ],
 )
@@ -223,6 +227,14 @@ def test_the_core_has_layers_and_no_circle(
         (tree / CORE / f"{name}.py").write_text(source)
     assert check_imports.main([str(tree)]) == 1
     assert problem in capsys.readouterr().out
+
+
+def test_no_package_has_a_circle(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = tree / "server/src/botwire_server"
+    (server / "a.py").write_text("from botwire_server import b")
+    (server / "b.py").write_text("def f():\n  from botwire_server.a import x")
+    assert check_imports.main([str(tree)]) == 1
+    assert "a circle of imports: botwire_server." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
@@ -26,7 +27,7 @@ class _Thread:
 
     def __init__(self, saver: Any, turns: int) -> None:
         self._agent: Any = create_agent(ScriptedModel(seconds=0), [look], checkpointer=saver)
-        self._config: Any = {"configurable": {"thread_id": f"after {turns}"}}
+        self._config: RunnableConfig = {"configurable": {"thread_id": f"after {turns}"}}
         self._past: list[Any] = []
         for i in range(turns):
             call = {"name": "look", "args": {}, "id": f"c{i}"}

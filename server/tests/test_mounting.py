@@ -13,7 +13,7 @@ import pytest
 from botwire.engines.opening import open_async_engine
 from botwire.places import find_place
 from botwire_server.app import create_app
-from botwire_server.mounting import MountState
+from botwire_server.mount_host import MountState
 
 PACKAGE = """
 from contextlib import asynccontextmanager

@@ -6,9 +6,8 @@ import asyncio
 from pathlib import Path
 
 from botwire import Memory
-from botwire.clock import now
+from botwire.clock import DAY, now
 from botwire.engines.opening import open_async_engine, open_engine
-from botwire.operations.terms import DAY
 from botwire.places import find_place
 from botwire.retention import Policy, Retention
 from botwire_server.sweeping import note_size

@@ -12,14 +12,13 @@ import psycopg
 import pytest
 
 from botwire import ConfigurationError, Memory, transfer
-from botwire.clock import now
+from botwire.clock import DAY, now
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.sql import migrations
 from botwire.engines.sql.schema import Dialect
 from botwire.engines.sql.steps import Statement, Steps
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import BotWireError
-from botwire.operations.terms import DAY
 from tests.zygote import zygote_of
 
 DATA = Path(__file__).parent / "data"

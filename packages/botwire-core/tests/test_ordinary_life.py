@@ -32,6 +32,7 @@ from botwire import (
     transfer,
 )
 from botwire import operations as ops
+from botwire.clock import DAY
 from botwire.connection import Connection
 from botwire.engines.http import HTTPEngine
 from botwire.engines.loops import ClientPerLoop, Turns
@@ -42,7 +43,7 @@ from botwire.engines.sql.vector_cache import VectorCache
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations import CheckStore, StatStore
-from botwire.operations.terms import DAY, Usage
+from botwire.operations.terms import Usage
 
 
 @pytest.fixture

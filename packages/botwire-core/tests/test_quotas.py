@@ -13,12 +13,13 @@ import pytest
 
 from botwire import QuotaExceededError
 from botwire import operations as ops
+from botwire.clock import DAY
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import ConflictError
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
-from botwire.operations.terms import AUDIT_LOG, DAY, BatchTerms, Quota, Usage, UsageReport
+from botwire.operations.terms import AUDIT_LOG, BatchTerms, Quota, Usage, UsageReport
 from botwire.vectors import Vector
 from tests.stores import Clock
 from tests.zygote import zygote_of

@@ -32,8 +32,8 @@ from botwire.engines.sql import migrations
 from botwire.engines.sql.plans import NO_PLAN
 from botwire.engines.sqlite import APPLICATION_ID, MEMORY, SQLiteEngine
 from botwire.engines.sqlite.awaited import AsyncSQLiteEngine
+from botwire.engines.sqlite.choosing import CommitChooser, Planned
 from botwire.engines.sqlite.file import SQLiteFile
-from botwire.engines.sqlite.writer import CommitChooser, Planned
 from botwire.exact import Json
 from botwire.operations import Batch, SearchRecords
 from tests.stores import Clock

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botwire import ConfigurationError, Memory, Record
-from botwire.engines.sql.vector_cache import Snapshot, VectorCache, VectorRow
+from botwire.engines.sql.vector_cache import VectorCache
+from botwire.engines.sql.vector_snapshots import Snapshot, VectorRow
 from botwire.vectors import Vector
 
 numbers = st.floats(-1e6, 1e6, width=32) | st.sampled_from([0.0, 1.0, -1.0, 1e-30, 1e30])

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from botwire import operations as ops
-from botwire.clock import now
+from botwire.clock import DAY, now
 from botwire.mounts import Scope
 from botwire.names import SYSTEM_NAMESPACE
-from botwire.operations.terms import DAY, Quota
+from botwire.operations.terms import Quota
 from botwire.transfer.admin import LAST_BACKUP
 from botwire_server.api_keys import APIKey, KeyStore
 from botwire_server.auth import Caller
 from botwire_server.metrics import Sample
-from botwire_server.request_work import CALLER
+from botwire_server.scopes import CALLER
 from botwire_server.settings import Settings
 from botwire_server.sweeping import SIZES
 

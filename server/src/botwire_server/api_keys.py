@@ -10,19 +10,15 @@ change of a key adds an entry to the audit log in the same transaction.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import hmac
 import itertools
-import re
 import secrets
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from botwire import operations as ops
-from botwire.clock import Clock, now
+from botwire.clock import SECOND, Clock, now
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError, ConflictError, NotFoundError
 from botwire.exact import Json
@@ -40,15 +36,10 @@ NO_WRITE = ops.Batch(SYSTEM_NAMESPACE, (ops.DeleteKey("ready"),))
 """A no-op write, which fails if the store is not writable."""
 EVERYTHING = "*"
 """The pattern that matches all namespaces."""
-STALE_SECONDS = 1.0
-"""How long a server may still accept a key after it was revoked."""
 TOUCH_SECONDS = 60.0
 """Shortest interval at which the last use of a key is stored."""
-
-_FORM = re.compile(r"bw_([0-9a-f]{12})_[0-9a-f]{64}")
 _KEYS = "api-keys/"
 _USES = "api-keys-used/"
-_MICROSECONDS = 1_000_000
 _TRIMMED_AT_ONCE = 500  # entries of the audit log deleted in one transaction
 
 
@@ -204,7 +195,7 @@ class KeyStore:
         new_id, secret = _new_secret()
         at = self.clock()
         new = replace(old, id=new_id, digest=digest(secret), created_at=at)
-        ended = replace(old, revoked_at=at + round(overlap * _MICROSECONDS))
+        ended = replace(old, revoked_at=at + round(overlap * SECOND))
         await self._apply(
             _put(ended, version),
             _put(new, 0),
@@ -230,7 +221,7 @@ class KeyStore:
         """Stores that a key was used now, unless another process has just done so."""
         name = _USES + id
         ((entry,),) = await self._apply(ops.GetKeys((name,)))
-        if entry and self.clock() - entry.updated_at < TOUCH_SECONDS * _MICROSECONDS:
+        if entry and self.clock() - entry.updated_at < TOUCH_SECONDS * SECOND:
             return
         try:
             await self._apply(ops.PutKey(name, Json.of(None), None, entry.version if entry else 0))
@@ -303,99 +294,6 @@ def _tell(event: str, who: str, key: APIKey, **more: str) -> ops.ExtendHistory:
         **more,
     }
     return ops.ExtendHistory(AUDIT_LOG, (Json.of(entry),))
-
-
-class KeyRing:
-    """A cache of the keys of a store, so that a request need not read it.
-
-    The cache is checked against the store's change log before a key is refused, and when the last
-    check is `STALE_SECONDS` old. So in every process, a new key works at once, and a revoked key
-    works for at most one more second.
-
-    Args:
-        store: The keys.
-        timer: Returns monotonic seconds.
-    """
-
-    def __init__(self, store: KeyStore, *, timer: Callable[[], float] = time.monotonic) -> None:
-        self.store = store
-        self._timer = timer
-        self._keys: dict[str, APIKey] = {}
-        self._revision: int | None = None
-        self._checked_at = float("-inf")
-        self._check: asyncio.Task[None] | None = None
-        self._touched: dict[str, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def is_empty(self) -> bool:
-        """Returns whether no key exists."""
-        await self._refresh(self._timer() - STALE_SECONDS)
-        return not self._keys
-
-    async def find(self, secret: str) -> APIKey | None:
-        """Returns the key with this secret; None if there is no valid one."""
-        asked_at = self._timer()
-        await self._refresh(asked_at - STALE_SECONDS)
-        key = self._match(secret)
-        if key is None:
-            await self._refresh(asked_at)
-            key = self._match(secret)
-        return key
-
-    async def find_id(self, id: str) -> APIKey | None:
-        """Returns the key with this id; None if there is no valid one."""
-        await self._refresh(self._timer() - STALE_SECONDS)
-        known = self._keys.get(id)
-        return known if known and known.is_valid(self.store.clock()) else None
-
-    async def is_valid(self, key: APIKey) -> bool:
-        """Returns whether a key that was found earlier is still valid."""
-        await self._refresh(self._timer() - STALE_SECONDS)
-        known = self._keys.get(key.id)
-        return known is not None and known.is_valid(self.store.clock())
-
-    def _match(self, secret: str) -> APIKey | None:
-        form = _FORM.fullmatch(secret)
-        known = self._keys.get(form[1]) if form else None
-        # Always compared, and in constant time, so that timing reveals nothing.
-        same = hmac.compare_digest(known.digest if known else "", digest(secret))
-        return known if known and same and known.is_valid(self.store.clock()) else None
-
-    async def _refresh(self, since: float) -> None:
-        """Waits for a check that began at a given time or later; all callers share one."""
-        while self._checked_at < since:
-            # A finished check began too early, or failed. Awaiting it would return at once, without
-            # letting the event loop run, over and over if checks take longer than `STALE_SECONDS`.
-            if self._check is None or self._check.done():
-                self._check = asyncio.create_task(self._look())
-            # If this caller is cancelled, the check continues for the others.
-            await asyncio.shield(self._check)
-
-    async def _look(self) -> None:
-        began = self._timer()
-        changed, revision = await self.store.changed_since(self._revision)
-        if changed:
-            self._keys = await self.store.read()
-        self._revision, self._checked_at = revision, began
-
-    def touch(self, key: APIKey) -> None:
-        """Records that a key is used, and periodically stores that in the background."""
-        at = self._timer()
-        if at - self._touched.get(key.id, float("-inf")) >= TOUCH_SECONDS:
-            self._touched[key.id] = at
-            self._start(self.store.touch(key.id))
-
-    def _start(self, work: Awaitable[None]) -> None:
-        async def run() -> None:
-            await work
-
-        task = asyncio.create_task(run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def aclose(self) -> None:
-        """Waits until pending uses are stored."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def _audited(item: ops.HistoryItem) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from starlette.types import ASGIApp
 
 from botwire import wire
 from botwire.engines.protocol import AsyncEngine
-from botwire_server import docs, monitoring, mounting, openapi, problems, routes, service
-from botwire_server.api_keys import KeyRing, KeyStore
+from botwire_server import docs, monitoring, mount_host, openapi, problems, routes, service
+from botwire_server.api_keys import KeyStore
 from botwire_server.auth import Authenticator
 from botwire_server.channels import Channels
 from botwire_server.heads import HeadMiddleware
+from botwire_server.key_ring import KeyRing
 from botwire_server.limits import RateTable
 from botwire_server.metrics import Metrics
 from botwire_server.middleware import CallerMiddleware, RequestMiddleware
@@ -98,7 +99,7 @@ def create_app(
         authenticator,
         Channels(authenticator, metrics, settings.max_channels),
         Watchers(look, metrics),
-        mounting.load(),
+        mount_host.load(),
     )
 
     @asynccontextmanager

@@ -22,8 +22,9 @@ from botwire.exact import Json
 from botwire.names import is_reserved
 from botwire_server import sessions
 from botwire_server.addresses import is_loopback
-from botwire_server.api_keys import EVERYTHING, APIKey, KeyRing
-from botwire_server.request_work import CALLER
+from botwire_server.api_keys import EVERYTHING, APIKey
+from botwire_server.key_ring import KeyRing
+from botwire_server.scopes import CALLER
 from botwire_server.settings import Settings
 
 PUBLIC = frozenset({"/healthz", "/readyz", "/health", "/docs", "/openapi.json"})
@@ -45,11 +46,11 @@ _FORWARDED = frozenset(
         b"x-real-ip",
     }
 )
+_FORWARDING = (b"x-forwarded-", b"x-original-", b"x-envoy-", b"x-arr-", b"x-amzn-trace-")
 _NEEDS_KEY = (
     "this server needs an API key: send it as `Authorization: Bearer bw_…` (in Python: api_key=, "
     "or BOTWIRE_API_KEY); administrators create one with `botwire keys create`"
 )
-_FORWARDING = (b"x-forwarded-", b"x-original-", b"x-envoy-", b"x-arr-", b"x-amzn-trace-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Caller:
         """Raises `PermissionDeniedError` unless the caller has a right outside of namespaces.
 
         Args:
-            right: The right: ``metrics``.
+            right: The right: ``metrics`` or ``admin``.
         """
         if self.key is not None and not self.key.may(right):
             raise PermissionDeniedError(
@@ -202,7 +203,7 @@ class Authenticator:
         if caller.key is None:
             if not await self.keys.is_empty():
                 raise AuthenticationError(_NEEDS_KEY)
-        elif not await self.keys.is_valid(caller.key):
+        elif await self.keys.find_id(caller.key.id) is None:
             raise AuthenticationError("this API key has expired or was revoked")
 
     def _check_local(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from botwire.errors import InvalidRequestError, PayloadTooLargeError
-from botwire_server.request_work import BODY_BYTES, BODY_READ, WITHDRAWAL
+from botwire_server.scopes import BODY_BYTES, BODY_READ, IS_WHOLE, WITHDRAWAL
 
 BODY_SECONDS = 30.0
 """Time for a body to arrive; larger bodies get more."""
@@ -24,10 +24,6 @@ _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_LEVEL = 4
 _BY_A_THREAD = 64 * 1024  # bytes that take a few milliseconds to (un)compress
 _BODILESS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})  # methods without a request body
-
-
-IS_WHOLE = "botwire.body_is_whole"
-"""Set in a request's scope by a server that has received the whole body."""
 
 
 def bounded(receive: Receive, scope: Scope, headers: Mapping[bytes, bytes], limit: int) -> Receive:

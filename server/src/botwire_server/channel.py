@@ -33,8 +33,8 @@ from botwire_server.channel_lines import (
     lead_to_watch,
     read_line,
 )
-from botwire_server.channels import CHANNEL, VIA_CHANNEL, Channels
-from botwire_server.request_work import CALLER, WITHDRAWAL
+from botwire_server.channels import Channels
+from botwire_server.scopes import CALLER, CHANNEL, VIA_CHANNEL, WITHDRAWAL
 
 IN_FLIGHT = 64
 """Most requests of a channel in flight at a time; further ones wait in the network."""

@@ -11,12 +11,9 @@ from starlette.types import Scope
 from botwire.errors import AuthenticationError, BotWireError, QuotaExceededError
 from botwire_server.auth import Authenticator, Caller
 from botwire_server.metrics import Metrics
-from botwire_server.request_work import CALLER, caller_of
+from botwire_server.request_work import caller_of
+from botwire_server.scopes import CALLER
 
-CHANNEL = "botwire.channel"
-"""The scope key of the channel, in the request that opens it."""
-VIA_CHANNEL = "botwire.via_channel"
-"""Set in the scope of a request that came through a channel."""
 LOOK_EVERY = 0.25
 """Seconds between checks of all channels."""
 IDLE_SECONDS = 600.0

@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, cast
 
@@ -50,12 +49,8 @@ def serve_listener(
         greeting: What to print once it serves.
         alive_seconds: How often a worker reports that its event loop runs.
     """
-    _run(_serve(settings, listener, greeting, alive_seconds))
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        runner.run(work)
+        runner.run(_serve(settings, listener, greeting, alive_seconds))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -88,7 +83,7 @@ async def _serve(
         ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=round(settings.grace),
     )
-    server = _Server(config, app.state, settings.drain, settings.grace, greeting, alive_seconds)
+    server = _Server(config, app.state, greeting, alive_seconds)
     await server.serve(sockets=[listener])
 
 
@@ -96,18 +91,10 @@ class _Server(uvicorn.Server):
     """Prints the greeting once it serves, and keeps serving for a while when told to stop."""
 
     def __init__(
-        self,
-        config: uvicorn.Config,
-        state: Any,
-        drain: float,
-        grace: float,
-        greeting: str,
-        alive_seconds: float,
+        self, config: uvicorn.Config, state: Any, greeting: str, alive_seconds: float
     ) -> None:
         super().__init__(config)
         self._state = state
-        self._drain = drain
-        self._grace = grace
         self._greeting = greeting
         self._alive_seconds = alive_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -116,15 +103,15 @@ class _Server(uvicorn.Server):
         """Begins to stop: /readyz reports it at once, and the server stops after the drain time."""
         is_first = not self._state.is_stopping
         self._state.is_stopping = True
+        settings: Settings = self._state.settings
+        drain = settings.drain if sig == signal.SIGTERM else 0
         if is_first:
-            drain = self._drain if sig == signal.SIGTERM else 0
-            seconds = drain + self._grace + _LAST_SECONDS
-            last = threading.Timer(seconds, _end_now)
+            last = threading.Timer(drain + settings.grace + _LAST_SECONDS, _end_now)
             last.daemon = True
             last.start()
-        if is_first and self._drain > 0 and self._loop is not None and sig == signal.SIGTERM:
+        if is_first and drain > 0 and self._loop is not None:
             stop = super().handle_exit
-            self._loop.call_soon_threadsafe(self._loop.call_later, self._drain, stop, sig, frame)
+            self._loop.call_soon_threadsafe(self._loop.call_later, drain, stop, sig, frame)
         else:
             super().handle_exit(sig, frame)
 

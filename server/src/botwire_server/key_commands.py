@@ -12,20 +12,18 @@ import contextlib
 import getpass
 import json
 import os
-import re
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from botwire.cli import OK
-from botwire.clock import from_iso, now, to_iso
+from botwire.cli.options import duration, positive
+from botwire.clock import SECOND, from_iso, now, to_iso
 from botwire.engines.opening import open_async_engine
 from botwire.errors import ConfigurationError
 from botwire_server import settings
 from botwire_server.api_keys import EVERYTHING, RIGHTS, APIKey, KeyStore
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 Run = Callable[[argparse.Namespace, KeyStore], Coroutine[Any, Any, None]]
 
@@ -56,8 +54,8 @@ def keys_command(commands: Any) -> None:
         "--expires", type=_moment, metavar="WHEN", help="90d or 12h from now, or an ISO 8601 date"
     )
     create.add_argument("--if-none", action="store_true", help="do nothing if a key exists already")
-    create.add_argument("--writes", type=_count, metavar="N", help="most writes per day")
-    create.add_argument("--rate", type=_count, metavar="N", help="most requests per minute")
+    create.add_argument("--writes", type=positive, metavar="N", help="most writes per day")
+    create.add_argument("--rate", type=positive, metavar="N", help="most requests per minute")
 
     listed = _action(actions, "list", _list, "list all keys")
     listed.add_argument("--json", action="store_true", help="print JSON")
@@ -69,7 +67,7 @@ def keys_command(commands: Any) -> None:
     rotate.add_argument("id", metavar="ID")
     rotate.add_argument(
         "--overlap",
-        type=_seconds,
+        type=duration,
         default=0.0,
         metavar="TIME",
         help="how long the old key stays valid, such as 24h (default: not at all)",
@@ -79,7 +77,7 @@ def keys_command(commands: Any) -> None:
     reset.add_argument("--yes", action="store_true", help="confirm")
 
     audit = _action(actions, "audit", _audit, "show who changed keys and who deleted what")
-    audit.add_argument("-n", type=_count, default=50, metavar="N", help="entries (%(default)s)")
+    audit.add_argument("-n", type=positive, default=50, metavar="N", help="entries (%(default)s)")
     audit.add_argument("--json", action="store_true", help="print JSON, one entry per line")
 
 
@@ -93,17 +91,17 @@ def _action(actions: Any, name: str, run: Run, help: str) -> argparse.ArgumentPa
 def _run(options: argparse.Namespace, run: Run) -> int:
     place = settings.load(options, os.environ).settings.place
     new = place.scheme == "sqlite" and place.shareable and not Path(place.sqlite_path).exists()
+
+    async def work() -> None:
+        async with contextlib.aclosing(open_async_engine(place)) as engine:
+            await run(options, KeyStore(engine))
+
     try:
-        asyncio.run(_work(options, run))
+        asyncio.run(work())
     finally:
         if new:
             _hand_to_owner(Path(place.sqlite_path))
     return OK
-
-
-async def _work(options: argparse.Namespace, run: Run) -> None:
-    async with _open(options) as store:
-        await run(options, store)
 
 
 def _hand_to_owner(path: Path) -> None:
@@ -117,15 +115,6 @@ def _hand_to_owner(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             os.chown(f"{path}{suffix}", folder.st_uid, folder.st_gid, follow_symlinks=False)
-
-
-@contextlib.asynccontextmanager
-async def _open(options: argparse.Namespace) -> AsyncIterator[KeyStore]:
-    engine = open_async_engine(settings.load(options, os.environ).settings.place)
-    try:
-        yield KeyStore(engine)
-    finally:
-        await engine.aclose()
 
 
 def _who() -> str:
@@ -241,24 +230,10 @@ def _time(micros: int | None) -> str | None:
     return None if micros is None else to_iso(micros)
 
 
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return count
-
-
-def _seconds(text: str) -> float:
-    form = re.fullmatch(r"(\d+)([smhdw])", text)
-    if form is None:
-        raise argparse.ArgumentTypeError("must be a number and s, m, h, d or w, such as 90d")
-    return int(form[1]) * _UNITS[form[2]]
-
-
 def _moment(text: str) -> int:
     """Parses a duration from now, or a date; returns microseconds since 1970."""
-    if re.fullmatch(r"\d+[smhdw]", text):
-        return now() + round(_seconds(text) * 1_000_000)
+    with contextlib.suppress(argparse.ArgumentTypeError):
+        return now() + round(duration(text) * SECOND)
     try:
         return from_iso(text)
     except ValueError:

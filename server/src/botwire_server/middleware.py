@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Collection, Iterable, Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,25 +17,16 @@ from botwire.errors import AuthenticationError, BotWireError, InvalidRequestErro
 from botwire.mounts import REFUSAL
 from botwire_server import bodies, problems
 from botwire_server.auth import PUBLIC, Authenticator
-from botwire_server.channels import CHANNEL, VIA_CHANNEL
 from botwire_server.limits import Policy, RateTable, headers_of, take_request
 from botwire_server.logs import LogLine
 from botwire_server.metrics import Metrics
+from botwire_server.mounting import Mounts
 from botwire_server.origins import check_origin
-from botwire_server.request_work import CALLER, WORK, RequestWork
+from botwire_server.request_work import RequestWork
+from botwire_server.scopes import CALLER, CHANNEL, HEADERS, POLICIES, REQUEST_ID, VIA_CHANNEL, WORK
 from botwire_server.tracing import Tracing
 
-if TYPE_CHECKING:  # `mounting` imports this module
-    from botwire_server.mounting import Mounts
-
 access_log = logging.getLogger("botwire.access")
-
-REQUEST_ID = "botwire.request_id"
-"""The scope key of the request's id."""
-HEADERS = "botwire.headers"
-"""The scope key of the headers by name; if a name is repeated, its last header wins."""
-POLICIES = "botwire.policies"
-"""The scope key of the limits that applied to the request so far."""
 
 _ONCE = (b"host", b"authorization", b"content-encoding", b"content-type", b"idempotency-key")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

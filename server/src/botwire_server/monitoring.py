@@ -9,7 +9,7 @@ from botwire.errors import BotWireError, ServerError
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_server import metrics
 from botwire_server.api_keys import NO_WRITE
-from botwire_server.request_work import CALLER
+from botwire_server.scopes import CALLER
 
 router = APIRouter(tags=["operation"])
 

@@ -15,15 +15,16 @@ from botwire.errors import (
 )
 from botwire_server import problems, schemas
 from botwire_server.auth import PUBLIC
-from botwire_server.routes import batches, shared
+from botwire_server.routes import batches
+from botwire_server.routes.reading import REQUEST_ID
 
 DESCRIPTION = """
 Memory for agents that outlives their process: keys, histories and records in namespaces.
 
-- Names in paths are percent-encoded single segments: `a/b` is `a%2Fb`, and any name works. -
-Errors are problem documents (RFC 9457). - A write with an `Idempotency-Key` header may be
-repeated, identical in every byte: it is applied once.
-  The same key on another request is refused (422). Keys are remembered for 24 hours.
+- Names in paths are percent-encoded single segments: `a/b` is `a%2Fb`, and any name works.
+- Errors are problem documents (RFC 9457).
+- A write with an `Idempotency-Key` header may be repeated, identical in every byte: it is applied
+  once. The same key on another request is refused (422). Keys are remembered for 24 hours.
 - Lists are pages: if `more` is true, ask for the names `after` the last one.
 """
 
@@ -31,7 +32,7 @@ _IDEMPOTENCY = {
     "name": wire.IDEMPOTENCY_HEADER,
     "in": "header",
     "description": "Makes it safe to repeat this write.",
-    "schema": {"type": "string", "maxLength": 512, "pattern": f"^{shared.REQUEST_ID}$"},
+    "schema": {"type": "string", "maxLength": 512, "pattern": f"^{REQUEST_ID}$"},
 }
 _AUTHOR = {
     "name": wire.AUTHOR_HEADER,

@@ -26,6 +26,7 @@ from botwire.errors import (
     TooComplexError,
     TransportError,
 )
+from botwire_server.scopes import REQUEST_ID
 
 logger = logging.getLogger("botwire.server")
 
@@ -164,5 +165,5 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 
 def _request_id(request: Request) -> str | None:
-    found = request.scope.get("botwire.request_id")
+    found = request.scope.get(REQUEST_ID)
     return found if isinstance(found, str) else None

@@ -15,9 +15,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from botwire import wire
 from botwire.errors import APIError, InvalidRequestError
-from botwire_server.bodies import IS_WHOLE
 from botwire_server.channel import Channel
 from botwire_server.problems import MEDIA_TYPE
+from botwire_server.scopes import IS_WHOLE
 
 MAX_HEAD = 64 * 1024
 """Largest request line with headers, in bytes."""

@@ -16,21 +16,12 @@ from starlette.types import Receive, Scope
 from botwire import work
 from botwire.engines.lanes import FairPool
 from botwire.work import Work
+from botwire_server.scopes import BODY_READ, CALLER, WITHDRAWAL, WORK
 
 T = TypeVar("T")
 
 AT_ONCE = 16 * 1024
 """Largest body, in bytes, that the event loop decodes itself, in at most two milliseconds."""
-BODY_READ = "botwire.body_read"
-"""Set in a request's scope once its body has been read completely, or if it has no body."""
-BODY_BYTES = "botwire.body_bytes"
-"""The scope key of the number of body bytes read."""
-WORK = "botwire.work"
-"""The scope key of the request's `RequestWork`."""
-CALLER = "botwire.caller"
-"""The scope key of the request's `Caller`; a channel's requests come with it."""
-WITHDRAWAL = "botwire.withdrawal"
-"""The scope key of a channel request's `Withdrawal`."""
 
 _WATCH_AFTER = 0.1  # seconds; for shorter requests, a client that leaves does not matter
 

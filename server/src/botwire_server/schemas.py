@@ -14,7 +14,8 @@ from typing import Any
 
 from botwire import operations as ops
 from botwire.names import MAX_AUTHOR_BYTES
-from botwire.operations.codecs import BYTES, PARTS, REF, VALUE, Schema, field_of, members_of
+from botwire.operations.annotations import PARTS, field_of, members_of
+from botwire.operations.codecs import BYTES, REF, VALUE, Schema
 
 TEXT: Schema = {"type": "string"}
 NAME = field_of(ops.Key).codec.schema

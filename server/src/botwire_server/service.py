@@ -6,8 +6,9 @@ import functools
 import json
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from botwire import operations as ops
@@ -30,12 +31,10 @@ from botwire.work import Work
 from botwire_server import problems
 from botwire_server.auth import Caller
 from botwire_server.limits import Policy, policies_of, take_request
-from botwire_server.middleware import HEADERS, POLICIES, REQUEST_ID
-from botwire_server.request_work import BODY_BYTES, CALLER, WORK, RequestWork, caller_of
+from botwire_server.request_work import RequestWork, caller_of
+from botwire_server.scopes import BODY_BYTES, CALLER, HEADERS, POLICIES, REQUEST_ID, WORK
 from botwire_server.settings import Settings
-
-if TYPE_CHECKING:  # `state` imports this module
-    from botwire_server.state import SharedState
+from botwire_server.state import SharedState
 
 WRITE_SECONDS = 5.0
 """Seconds that a write may search records, which blocks other writes."""
@@ -70,39 +69,13 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     check_count(
         "values, items, records or names", sum(map(_elements, batch.operations)), settings.max_batch
     )
-    policies: list[Policy] = scope[POLICIES]
-    # A request counts once, even a stream that reads the store many times.
-    if settings.namespace_rate is not None and not any(
-        policy.name == _NAMESPACE_RATE for policy in policies
-    ):
-        take_request(
-            state.rates,
-            f"namespace {batch.namespace}",
-            settings.namespace_rate,
-            _NAMESPACE_RATE,
-            "this namespace",
-            policies,
-        )
-    engine = state.engine
+    if settings.namespace_rate is not None:
+        _count_request(scope, batch.namespace, settings.namespace_rate)
     try:
         with state.tracing.batch(batch):
-            work: RequestWork = scope[WORK]
             if not batch.writes:
-                if any(one.admin for one in batch.operations):
-                    work.extend()  # administrators may read the whole store
-                terms = BatchTerms(answer=settings.max_answer, work=work)
-                return await work.run(engine.apply(batch.on_terms(terms)))
-            reports: list[UsageReport] = []
-            terms = _terms(batch, caller, settings, scope[REQUEST_ID], reports.append)
-            try:
-                if _is_long(scope, batch):
-                    async with state.write_turns.turn(caller_of(scope)):
-                        results = await engine.apply(batch.on_terms(terms))
-                else:
-                    results = await engine.apply(batch.on_terms(terms))
-            finally:
-                for report in reports[-1:]:
-                    policies.extend(policies_of(terms, report, now()))
+                return await _read(scope, batch)
+            results = await _write(scope, batch, caller)
     except ConfigurationError as error:
         if isinstance(error, (NotJSONError, TooComplexError)):
             raise
@@ -118,6 +91,62 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     state.is_writable = True
     state.watchers.wake(batch.namespace)
     return results
+
+
+def _count_request(scope: Scope, namespace: str, rate: int) -> None:
+    policies: list[Policy] = scope[POLICIES]
+    # A request counts once, even a stream that reads the store many times.
+    if not any(policy.name == _NAMESPACE_RATE for policy in policies):
+        state: SharedState = scope["app"].state
+        subject, whose = f"namespace {namespace}", "this namespace"
+        take_request(state.rates, subject, rate, _NAMESPACE_RATE, whose, policies)
+
+
+async def _read(scope: Scope, batch: Batch) -> Results:
+    state: SharedState = scope["app"].state
+    work: RequestWork = scope[WORK]
+    if any(one.admin for one in batch.operations):
+        work.extend()  # administrators may read the whole store
+    terms = BatchTerms(answer=state.settings.max_answer, work=work)
+    return await work.run(state.engine.apply(batch.on_terms(terms)))
+
+
+async def _write(scope: Scope, batch: Batch, caller: Caller) -> Results:
+    state: SharedState = scope["app"].state
+    reports: list[UsageReport] = []
+    terms = _terms(batch, caller, state.settings, scope[REQUEST_ID], reports.append)
+    try:
+        if not _is_long(scope, batch):
+            return await state.engine.apply(batch.on_terms(terms))
+        async with state.write_turns.turn(caller_of(scope)):
+            return await state.engine.apply(batch.on_terms(terms))
+    finally:
+        for report in reports[-1:]:
+            scope[POLICIES].extend(policies_of(terms, report, now()))
+
+
+class CallerEngine:
+    """An `AsyncEngine` on the store, limited to what the sender of a request may do.
+
+    Args:
+        scope: The scope of the request.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def apply(self, batch: Batch) -> Results:
+        """Applies a batch for the sender; see `apply_batch`."""
+        try:
+            return await apply_batch(self._scope, batch)
+        except ClientDisconnect:
+            raise InvalidRequestError("the client left", status=problems.CLIENT_GONE) from None
+
+    async def sweep(self) -> None:
+        """Does nothing: the server sweeps."""
+
+    async def aclose(self) -> None:
+        """Does nothing: the server closes the store."""
 
 
 async def check_caller(scope: Scope) -> None:

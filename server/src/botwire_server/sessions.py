@@ -14,7 +14,8 @@ import hashlib
 import hmac
 import re
 
-from botwire_server.api_keys import APIKey, KeyRing
+from botwire_server.api_keys import APIKey
+from botwire_server.key_ring import KeyRing
 
 _FORM = re.compile(r"([0-9a-f]{12})\.([0-9]{1,20})\.([0-9a-f]{64})")
 

@@ -8,8 +8,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from botwire.errors import BotWireError
 from botwire_server import problems
-from botwire_server.middleware import REQUEST_ID
 from botwire_server.routes import batches
+from botwire_server.scopes import REQUEST_ID
 
 
 class BatchShortcut:

@@ -8,11 +8,11 @@ import logging
 from collections.abc import AsyncIterator
 
 from botwire import operations as ops
+from botwire.clock import DAY
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import BotWireError, ConflictError
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
-from botwire.operations.terms import DAY
 from botwire_server.api_keys import KeyStore
 
 logger = logging.getLogger("botwire.server")

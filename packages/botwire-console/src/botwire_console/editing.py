@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NoReturn
 
-from botwire.clock import now, to_datetime
+from botwire.clock import SECOND, now, to_datetime
 from botwire.errors import InvalidRequestError
 from botwire.exact import Json
 from botwire.operations import Author
@@ -85,7 +85,7 @@ class Draft:
             return float(self.seconds)
         if self.keeping == "never" or expires_at is None:
             return None
-        return max((expires_at - now()) / 1_000_000, 0.001)
+        return max((expires_at - now()) / SECOND, 0.001)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from botwire_console.signing_in import answer_stranger, sign_out
 from botwire_console.views import VIEWS
 from botwire_console.visit import Visit
 from botwire_server import problems
-from botwire_server.middleware import HEADERS
+from botwire_server.scopes import HEADERS
 
 logger = logging.getLogger("botwire.console")
 

@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from botwire import operations as ops
 from botwire import wire
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_console.links import encoded
-
-if TYPE_CHECKING:  # `visit` imports this module
-    from botwire_console.visit import Visit
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a program can do what a view does.
-
-    Attributes:
-        curl: The command line.
-        python: The lines of Python.
-    """
-
-    curl: str
-    python: str
+from botwire_console.visit import Recipe, Visit
 
 
 def recipe(visit: Visit, namespace: str, path: str, call: str) -> Recipe:

@@ -8,18 +8,18 @@ from urllib.parse import parse_qs
 
 from starlette.responses import Response
 
+from botwire.clock import SECOND
 from botwire.errors import AuthenticationError
 from botwire.mounts import REFUSAL, Scope
 from botwire_console import rendering
 from botwire_console.links import ROOT, is_ours, link
 from botwire_server import bodies, sessions
 from botwire_server.auth import Authenticator, session_cookie
-from botwire_server.middleware import HEADERS
+from botwire_server.scopes import HEADERS
 
 HOURS = 12
 """How long a session lasts."""
 
-_MICROSECONDS = 1_000_000
 _COOKIE = session_cookie(ROOT)
 
 
@@ -49,7 +49,7 @@ async def _sign_in(
         refusal = "This API key is unknown, has expired or was revoked."
         return _page(scope, refusal=refusal, following=_following(fields))
     authenticator.keys.touch(key)
-    until = authenticator.keys.store.clock() + HOURS * 3600 * _MICROSECONDS
+    until = authenticator.keys.store.clock() + HOURS * 3600 * SECOND
     answer = Response(status_code=303, headers={**rendering.HEADERS})
     answer.headers["Location"] = _following(fields)
     answer.set_cookie(

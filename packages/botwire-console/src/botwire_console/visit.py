@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -18,17 +19,29 @@ from botwire.mounts import Host
 from botwire.names import SYSTEM_NAMESPACE, check_namespace
 from botwire_console import rendering
 from botwire_console.links import link
-from botwire_console.recipes import Recipe
 from botwire_server import bodies
 from botwire_server.administration import Administration
 from botwire_server.auth import Caller
-from botwire_server.middleware import HEADERS
-from botwire_server.request_work import CALLER, by_turns
+from botwire_server.request_work import by_turns
+from botwire_server.scopes import CALLER, HEADERS
 
 T = TypeVar("T")
 
 AUTHOR = Author(agent="console")
 """The author of everything written in the console; the server adds the API key."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a program can do what a view does.
+
+    Attributes:
+        curl: The command line.
+        python: The lines of Python.
+    """
+
+    curl: str
+    python: str
 
 
 class Visit:

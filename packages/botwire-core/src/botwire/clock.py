@@ -19,6 +19,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_IN_UTC = datetime(1970, 1, 1)  # noqa: DTZ001 - only used for formatting
 _MICROSECOND = timedelta(microseconds=1)
 
+SECOND: Micros = 1_000_000
+"""A second, in microseconds."""
+DAY: Micros = 24 * 3600 * SECOND
+"""A day, in microseconds."""
 MIN_TIME = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 """The earliest time, the beginning of the year 1."""
 MAX_TIME = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
@@ -28,6 +32,11 @@ MAX_TIME = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 def now() -> int:
     """Returns the current time of this machine."""
     return time.time_ns() // 1000
+
+
+def micros(seconds: float) -> int:
+    """Returns a span of time in microseconds, at least one."""
+    return max(1, round(seconds * SECOND))
 
 
 def to_datetime(micros: int) -> datetime:
@@ -56,7 +65,7 @@ def from_datetime(moment: datetime) -> int:
 
 def to_iso(micros: int) -> str:
     """Returns a time in ISO 8601, for example ``2026-11-24T09:30:00.000001Z``."""
-    seconds, rest = divmod(micros, 1_000_000)
+    seconds, rest = divmod(micros, SECOND)
     return f"{_iso_second(seconds)}.{rest:06}Z"
 
 

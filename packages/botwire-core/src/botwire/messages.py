@@ -183,11 +183,7 @@ class Message:
                 for call in self.tool_calls
             ]
         if self.native is not None:
-            item["native"] = {
-                "framework": self.native.framework,
-                "format": self.native.format,
-                "data": self.native.data,
-            }
+            item["native"] = self.native.to_value()
         return item
 
     @classmethod

@@ -13,6 +13,10 @@ from botwire.clock import to_datetime
 from botwire.operations import Author
 
 
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else to_datetime(micros)
+
+
 class Entry(NamedTuple):
     """A key with its value, version and times.
 
@@ -43,7 +47,7 @@ class Entry(NamedTuple):
             entry.version,
             to_datetime(entry.created_at),
             to_datetime(entry.updated_at),
-            None if entry.expires_at is None else to_datetime(entry.expires_at),
+            _moment(entry.expires_at),
             entry.author,
         )
 
@@ -130,7 +134,7 @@ class HistoryInfo(NamedTuple):
             to_datetime(stat.updated_at) if known else None,
             stat.metadata.value,
             stat.metadata_version,
-            None if stat.expires_at is None else to_datetime(stat.expires_at),
+            _moment(stat.expires_at),
         )
 
 
@@ -180,7 +184,7 @@ class Record:
             to_datetime(entry.created_at),
             to_datetime(entry.updated_at),
             entry.version,
-            None if entry.expires_at is None else to_datetime(entry.expires_at),
+            _moment(entry.expires_at),
             entry.author,
         )
 
@@ -258,8 +262,8 @@ class RecordsInfo(NamedTuple):
         oldest, newest = stat.oldest, stat.newest
         return cls(
             stat.count,
-            None if oldest is None else to_datetime(oldest),
-            None if newest is None else to_datetime(newest),
+            _moment(oldest),
+            _moment(newest),
             stat.dimension,
         )
 
@@ -294,7 +298,7 @@ class Change(NamedTuple):
             entry.action,
             entry.name,
             entry.author,
-            None if at is None else to_datetime(at),
+            _moment(at),
         )
 
     def touches(self, prefix: str) -> bool:
@@ -334,7 +338,7 @@ class Version(NamedTuple):
             version.version,
             to_datetime(version.created_at),
             to_datetime(version.updated_at),
-            None if expires_at is None else to_datetime(expires_at),
+            _moment(expires_at),
             version.author,
             version.until,
         )
@@ -399,7 +403,7 @@ class PastInfo(NamedTuple):
         return cls(
             None if stat.keep is None else timedelta(seconds=stat.keep),
             stat.since,
-            None if stat.began is None else to_datetime(stat.began),
+            _moment(stat.began),
             stat.revision,
         )
 

@@ -42,6 +42,9 @@ _SMALLEST = 256
 class DuplicateKeyError(ValueError):
     """An object has a key twice; a decoder would silently keep the last value."""
 
+    def __init__(self, key: str) -> None:
+        super().__init__(f"an object has the key {key[:60]!r} twice")
+
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Returns an object made of pairs; raises `DuplicateKeyError` if a key is repeated."""
@@ -50,7 +53,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise DuplicateKeyError(f"an object has the key {key[:60]!r} twice")
+                raise DuplicateKeyError(key)
             seen.add(key)
     return made
 
@@ -207,26 +210,8 @@ class _Pieces:
 
     # --- structure becomes Python objects ---------------------------------------------------
 
-    def _object(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
-        found: dict[str, Any] = {}
-        at = self.skip(at + 1)
-        if self.text[at : at + 1] == "}":
-            return found, at + 1
-        while True:
-            key, at = self._key(at)
-            if key in found:
-                raise DuplicateKeyError(f"an object has the key {key[:60]!r} twice")
-            if key in _LISTS and self.text[at : at + 1] in ("[", "{"):
-                read = self._list if self.text[at] == "[" else self._members
-                found[key], at = read(at, depth + 1, parts_are_values=True)
-            else:
-                found[key], at = self._read(at, depth + 1, is_value=key in _VALUES)
-            at, is_last = self._next(at, "}")
-            if is_last:
-                return found, at
-
-    def _members(
-        self, at: int, depth: int, *, parts_are_values: bool
+    def _object(
+        self, at: int, depth: int, *, parts_are_values: bool = False
     ) -> tuple[dict[str, Any], int]:
         found: dict[str, Any] = {}
         at = self.skip(at + 1)
@@ -235,8 +220,13 @@ class _Pieces:
         while True:
             key, at = self._key(at)
             if key in found:
-                raise DuplicateKeyError(f"an object has the key {key[:60]!r} twice")
-            found[key], at = self._read(at, depth + 1, is_value=parts_are_values)
+                raise DuplicateKeyError(key)
+            if not parts_are_values and key in _LISTS and self.text[at : at + 1] in ("[", "{"):
+                read = self._list if self.text[at] == "[" else self._object
+                found[key], at = read(at, depth + 1, parts_are_values=True)
+            else:
+                is_value = parts_are_values or key in _VALUES
+                found[key], at = self._read(at, depth + 1, is_value=is_value)
             at, is_last = self._next(at, "}")
             if is_last:
                 return found, at
@@ -381,5 +371,5 @@ class _Several:
 def _refuse_known(keys: set[str], more: Iterable[str]) -> None:
     for key in more:
         if key in keys:
-            raise DuplicateKeyError(f"an object has the key {key[:60]!r} twice")
+            raise DuplicateKeyError(key)
     keys.update(more)

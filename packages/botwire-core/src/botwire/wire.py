@@ -22,8 +22,9 @@ from botwire.errors import (
     PayloadTooLargeError,
     ProtocolError,
 )
+from botwire.operations.annotations import field_of
 from botwire.operations.authors import Author
-from botwire.operations.codecs import Codec, MismatchError, field_of, quote
+from botwire.operations.codecs import Codec, MismatchError, quote
 
 BATCH_PATH = "/v1/batch"
 """The path to which clients post batches."""

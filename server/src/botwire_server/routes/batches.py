@@ -13,7 +13,9 @@ from botwire import wire
 from botwire.engines.sql import pages
 from botwire.operations.codecs import REF
 from botwire_server import bodies, service
-from botwire_server.routes import describing, shared
+from botwire_server.routes import describing
+from botwire_server.routes.applying import encoded
+from botwire_server.routes.reading import decode_json, digest, idempotency_id, when_short
 
 # Agents read the same few keys and conversations again and again. Such a request is decoded once.
 _BRIEF, _MOST_BRIEF = 512, 1024  # bytes of a body whose batch is kept, and how many are
@@ -28,22 +30,22 @@ async def apply_batch(request: Request) -> Response:
 async def answer(scope: Scope, receive: Receive) -> bytes:
     """Applies the batch in a request, and returns the body of the answer."""
     body = await bodies.read(receive)
-    name = shared.idempotency_id(scope)
+    name = idempotency_id(scope)
     most = scope["app"].state.settings.max_batch
 
     def decode() -> ops.Batch:
-        digest = None if name is None else shared.digest(scope, body)
-        return wire.decode_batch(shared.decode_json(body), name, digest, most=most)
+        hashed = None if name is None else digest(scope, body)
+        return wire.decode_batch(decode_json(body), name, hashed, most=most)
 
     batch = _brief.get((body, most)) if name is None else None
     if batch is None:
-        batch = await shared.when_short(scope, len(body), decode)
+        batch = await when_short(scope, len(body), decode)
         if name is None and len(body) <= _BRIEF and pages.is_short(batch):
             if len(_brief) >= _MOST_BRIEF:
                 _brief.clear()
             _brief[body, most] = batch
     results = await service.apply_batch(scope, batch)
-    return await shared.encoded(
+    return await encoded(
         scope,
         batch.operations,
         lambda: wire.encode_results(batch.operations, results).encode(),

@@ -17,10 +17,11 @@ from botwire.errors import BotWireError, InvalidRequestError
 from botwire.models import Change
 from botwire.names import check_prefix
 from botwire_server import problems
-from botwire_server.channels import VIA_CHANNEL
 from botwire_server.request_work import caller_of
+from botwire_server.routes.applying import answer, apply
 from botwire_server.routes.describing import answers
-from botwire_server.routes.shared import Limit, Namespace, Prefix, answer, apply, new_router
+from botwire_server.routes.parameters import Limit, Namespace, Prefix, new_router
+from botwire_server.scopes import VIA_CHANNEL
 from botwire_server.service import check_caller
 from botwire_server.watching import HEARTBEAT, Watchers
 

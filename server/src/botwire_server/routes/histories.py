@@ -8,8 +8,9 @@ from fastapi import Query, Request, Response
 
 from botwire import operations as ops
 from botwire.errors import NotFoundError
+from botwire_server.routes.applying import answer, answer_body, answer_in_parts, apply
 from botwire_server.routes.describing import CONFLICT, DONE, MISSING, answers, answers_with, takes
-from botwire_server.routes.shared import (
+from botwire_server.routes.parameters import (
     After,
     Filter,
     History,
@@ -17,14 +18,9 @@ from botwire_server.routes.shared import (
     Namespace,
     Prefix,
     Seq,
-    answer,
-    answer_body,
-    answer_in_parts,
-    apply,
-    decode_filter,
-    make_operation,
     new_router,
 )
+from botwire_server.routes.reading import decode_filter, make_operation
 from botwire_server.schemas import TIME, ref, result_of, schema_of
 
 router = new_router("histories")

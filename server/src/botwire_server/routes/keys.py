@@ -11,25 +11,25 @@ from botwire import operations as ops
 from botwire import wire
 from botwire.errors import InvalidRequestError, NotFoundError
 from botwire_server.routes import conditions
+from botwire_server.routes.applying import (
+    answer,
+    answer_body,
+    answer_entry,
+    answer_in_parts,
+    apply_all,
+    write_entry,
+)
 from botwire_server.routes.describing import CONFLICT, DONE, MISSING, answers, answers_with, takes
-from botwire_server.routes.shared import (
+from botwire_server.routes.parameters import (
     After,
     IfVersion,
     Key,
     Limit,
     Namespace,
     Prefix,
-    answer,
-    answer_body,
-    answer_entry,
-    answer_in_parts,
-    apply_all,
-    make_operation,
     new_router,
-    read_object,
-    when_short,
-    write_entry,
 )
+from botwire_server.routes.reading import make_operation, read_object, when_short
 from botwire_server.schemas import NAME, ref, schema_of
 from botwire_server.service import check_count
 

@@ -22,16 +22,18 @@ from fastapi.responses import RedirectResponse
 
 from botwire import operations as ops
 from botwire.client.encoding import encode_value
+from botwire.clock import SECOND
 from botwire.errors import ConfigurationError, InvalidRequestError, NotFoundError
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_server.problems import Responses, describe_as
+from botwire_server.routes.applying import apply
 from botwire_server.routes.describing import ALWAYS, MISSING, answers_with, takes
-from botwire_server.routes.shared import ExactRoute, Key, Namespace, apply, read_json
+from botwire_server.routes.parameters import ExactRoute, Key, Namespace
+from botwire_server.routes.reading import read_json
 
 _FIRST_PAGE = 16  # entries of unknown size
 _PAGE_BYTES = 2 * 1024 * 1024  # approximate size of the next pages
-_MICROSECONDS = 1_000_000
 _KEPT_FOR = 10  # times as long as the measurement took
 
 
@@ -156,8 +158,8 @@ async def get_legacy_key(request: Request, namespace: Namespace, key: Key) -> Re
     names = json.dumps({"namespace": namespace, "key": key})
     times = json.dumps(
         {
-            "created_at": entry.created_at / _MICROSECONDS,
-            "updated_at": entry.updated_at / _MICROSECONDS,
+            "created_at": entry.created_at / SECOND,
+            "updated_at": entry.updated_at / SECOND,
         }
     )
     # Spliced, so that the stored value is neither decoded nor encoded.
@@ -213,7 +215,7 @@ async def list_legacy_keys(
             following = replace(following, limit=fitting)
         following = following.following(page)
     keys = [
-        {"key": key, "bytes": length, "updated_at": updated_at / _MICROSECONDS}
+        {"key": key, "bytes": length, "updated_at": updated_at / SECOND}
         for _, key, length, updated_at in latest
     ]
     return _json({"namespace": namespace, "count": len(keys), "keys": keys})

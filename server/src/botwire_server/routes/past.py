@@ -9,9 +9,9 @@ from fastapi import Query, Request, Response
 from botwire import operations as ops
 from botwire.clock import from_iso
 from botwire.errors import InvalidRequestError
+from botwire_server.routes.applying import answer, answer_body, answer_in_parts
 from botwire_server.routes.describing import CONFLICT, MISSING, answers, takes
-from botwire_server.routes.records import RECORD
-from botwire_server.routes.shared import (
+from botwire_server.routes.parameters import (
     Collection,
     Embeddings,
     History,
@@ -20,13 +20,9 @@ from botwire_server.routes.shared import (
     Namespace,
     RecordId,
     Seq,
-    answer,
-    answer_in_parts,
-    apply,
-    encode_answer,
     new_router,
-    read_operation,
 )
+from botwire_server.routes.records import RECORD
 from botwire_server.schemas import NAME, TIME, schema_of
 
 router = new_router("past")
@@ -81,8 +77,7 @@ async def keep_past(request: Request, namespace: Namespace) -> Response:
 
     `null` stops keeping it and deletes what was kept.
     """
-    operation = await read_operation(request, "keep_past")
-    return encode_answer(operation, await apply(request, namespace, operation))
+    return await answer_body(request, namespace, "keep_past")
 
 
 @router.delete("/past", summary="Erase the past", responses=answers(ops.ErasePast, {"result": 3}))
@@ -133,8 +128,7 @@ async def find_revision(
 )
 async def list_changed(request: Request, namespace: Namespace) -> Response:
     """Returns the `names` of keys, histories or collections, and whether there are `more`."""
-    operation = await read_operation(request, "list_changed")
-    return encode_answer(operation, await apply(request, namespace, operation))
+    return await answer_body(request, namespace, "list_changed")
 
 
 @router.post(
@@ -151,8 +145,7 @@ async def restore_past(request: Request, namespace: Namespace) -> Response:
     Returns how much was `restored`. If it returns `after`, send that to restore more records. With
     `only`, undoes one change, unless what it touched was changed again since.
     """
-    operation = await read_operation(request, "restore_past")
-    return encode_answer(operation, await apply(request, namespace, operation))
+    return await answer_body(request, namespace, "restore_past")
 
 
 @router.get(
@@ -184,7 +177,7 @@ async def read_item_versions(
     before: Before = None,
     limit: Limit = ops.MAX_PAGE,
 ) -> Response:
-    """Answers what the item is and was, the newest first, and whether there is `more`.
+    """Returns what the item is and was, the newest first, and whether there are `more`.
 
     In a fork, these are the versions since the history was forked.
     """
@@ -206,6 +199,6 @@ async def read_record_versions(
     limit: Limit = ops.MAX_PAGE,
     embeddings: Embeddings = False,
 ) -> Response:
-    """Answers what the record is and was, the newest first, and whether there is `more`."""
+    """Returns what the record is and was, the newest first, and whether there are `more`."""
     operation = ops.ReadRecordVersions(collection, record, before, limit, embeddings)
     return await answer(request, namespace, operation)

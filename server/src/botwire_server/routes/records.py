@@ -10,8 +10,16 @@ from botwire import operations as ops
 from botwire import wire
 from botwire.errors import InvalidRequestError, NotFoundError
 from botwire_server.routes import conditions
+from botwire_server.routes.applying import (
+    answer,
+    answer_body,
+    answer_entry,
+    answer_in_parts,
+    apply,
+    write_entry,
+)
 from botwire_server.routes.describing import CONFLICT, DONE, MISSING, answers, answers_with, takes
-from botwire_server.routes.shared import (
+from botwire_server.routes.parameters import (
     After,
     Collection,
     Embeddings,
@@ -20,17 +28,9 @@ from botwire_server.routes.shared import (
     Namespace,
     Prefix,
     RecordId,
-    answer,
-    answer_body,
-    answer_entry,
-    answer_in_parts,
-    apply,
-    decode_filter,
     new_router,
-    read_object,
-    read_operation,
-    write_entry,
 )
+from botwire_server.routes.reading import decode_filter, read_object, read_operation
 from botwire_server.schemas import ID, SCOPE, TIME, list_of, ref, schema_of
 
 router = new_router("records")

@@ -10,12 +10,13 @@ from fastapi import Query, Request, Response
 from botwire import operations as ops
 from botwire import wire
 from botwire.names import SYSTEM_NAMESPACE
-from botwire.operations import Batch, Results
 from botwire.retention import AsyncRetention, Report
-from botwire_server import service
+from botwire_server.routes.applying import answer
 from botwire_server.routes.describing import CONFLICT, answers, answers_with, takes
-from botwire_server.routes.shared import answer, idempotency_id, new_router, read_object
+from botwire_server.routes.parameters import new_router
+from botwire_server.routes.reading import idempotency_id, read_object
 from botwire_server.schemas import schema_of
+from botwire_server.service import CallerEngine
 
 router = new_router("retention", prefix="/v1/retention")
 
@@ -58,23 +59,6 @@ Namespaces = Annotated[
     Any,
     Query(description="Its pattern of namespaces.", json_schema_extra={"type": "string"}),
 ]
-
-
-class _RequestEngine:
-    """Applies batches for the caller of a request."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-
-    async def apply(self, batch: Batch) -> Results:
-        """Applies a batch with the rights of the caller, and logs it under the caller's key."""
-        return await service.apply_batch(self._request.scope, batch)
-
-    async def sweep(self) -> None:
-        """Does nothing: the server sweeps."""
-
-    async def aclose(self) -> None:
-        """Does nothing: the server owns the engine."""
 
 
 @router.get(
@@ -136,7 +120,7 @@ async def apply_policies(request: Request, within: Within = "*") -> Response:
 
 def _retention(request: Request) -> AsyncRetention:
     idempotency_id(request.scope)  # only checked, because each part has an id of its own
-    return AsyncRetention(engine=_RequestEngine(request))
+    return AsyncRetention(engine=CallerEngine(request.scope))
 
 
 def _answer(report: Report) -> Response:

@@ -14,22 +14,12 @@ from fastapi import Request, Response
 from botwire import operations as ops
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_server.auth import Caller
-from botwire_server.request_work import CALLER
+from botwire_server.routes.applying import Clearing, answer, apply, apply_in_parts, encode_answer
 from botwire_server.routes.describing import answers, answers_with
-from botwire_server.routes.shared import (
-    After,
-    Clearing,
-    Limit,
-    Namespace,
-    Prefix,
-    answer,
-    apply,
-    apply_in_parts,
-    encode_answer,
-    idempotency_id,
-    new_router,
-)
+from botwire_server.routes.parameters import After, Limit, Namespace, Prefix, new_router
+from botwire_server.routes.reading import idempotency_id
 from botwire_server.schemas import TEXT, list_of, result_of
+from botwire_server.scopes import CALLER
 
 whole = new_router("store", prefix="/v1")
 router = new_router("store")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import Request, Response
 
 from botwire import operations as ops
+from botwire_server.routes.applying import answer
 from botwire_server.routes.describing import answers
-from botwire_server.routes.shared import Namespace, answer, new_router
+from botwire_server.routes.parameters import Namespace, new_router
 
 router = new_router("usage")
 

@@ -8,8 +8,7 @@ from starlette.responses import Response
 
 from botwire.clock import from_datetime, now, to_datetime
 from botwire.errors import ConfigurationError, InvalidRequestError
-from botwire_console.recipes import Recipe
-from botwire_console.visit import Visit, whole
+from botwire_console.visit import Recipe, Visit, whole
 from botwire_server.api_keys import EVERYTHING, RIGHTS, APIKey
 
 AUDITED = 50

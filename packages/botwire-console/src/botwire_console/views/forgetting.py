@@ -12,8 +12,7 @@ from botwire import operations as ops
 from botwire.clock import now, to_iso
 from botwire.errors import BotWireError, InvalidRequestError
 from botwire.names import check_namespace
-from botwire_console.recipes import Recipe
-from botwire_console.visit import Visit
+from botwire_console.visit import Recipe, Visit
 from botwire_server.routes.store import erase
 
 MOST = 100

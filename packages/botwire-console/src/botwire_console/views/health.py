@@ -7,8 +7,7 @@ import time
 from starlette.responses import Response
 
 from botwire import __version__
-from botwire.clock import now
-from botwire.operations.terms import DAY
+from botwire.clock import DAY, SECOND, now
 from botwire_console.recipes import server_recipe
 from botwire_console.visit import Visit
 
@@ -28,7 +27,7 @@ async def show(visit: Visit) -> Response:
         "health.html",
         health=health,
         version=__version__,
-        began=round(sample.began * 1_000_000),
+        began=round(sample.began * SECOND),
         total=total,
         hours=hours,
         failed=sample.requests.get("5", 0),

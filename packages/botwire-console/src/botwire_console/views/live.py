@@ -10,8 +10,8 @@ from botwire_console import rendering
 from botwire_console.latest import latest_changes
 from botwire_console.recipes import address, recipe
 from botwire_console.visit import Visit
-from botwire_server.middleware import HEADERS
 from botwire_server.routes.changes import stream_changes
+from botwire_server.scopes import HEADERS
 
 SHOWN = 100
 """Changes per page."""

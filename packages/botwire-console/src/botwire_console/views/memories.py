@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from botwire import operations as ops
-from botwire.clock import now
+from botwire.clock import SECOND, now
 from botwire.errors import ConfigurationError, ConflictError, InvalidRequestError, NotFoundError
 from botwire.exact import Json
 from botwire_console.editing import UNCHANGED, Draft, StoredValue, differences, pretty, time_of
@@ -122,7 +122,7 @@ def _new(entry: ops.RecordEntry, value: Json, version: int) -> ops.NewRecord:
         raise InvalidRequestError("metadata must be an object")
     ttl = None
     if entry.expires_at is not None:
-        ttl = max((entry.expires_at - now()) / 1_000_000, 0.001)
+        ttl = max((entry.expires_at - now()) / SECOND, 0.001)
     return ops.NewRecord(
         entry.id,
         text,

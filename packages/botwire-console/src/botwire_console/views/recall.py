@@ -14,9 +14,9 @@ from botwire.errors import ConfigurationError, InvalidRequestError, NotFoundErro
 from botwire.models import Recall, plain
 from botwire.vectors import Vector
 from botwire_console.recalling import DEFAULT_LIMIT, Question, judge, read_vector
-from botwire_console.recipes import Recipe, batch_recipe, recipe
+from botwire_console.recipes import batch_recipe, recipe
 from botwire_console.views.memories import DEFAULT, collection_of
-from botwire_console.visit import Visit
+from botwire_console.visit import Recipe, Visit
 
 _EMBEDDER = "$botwire/embedder/"  # the prefix of the key that names a collection's embedder
 

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from botwire import operations as ops
 from botwire.errors import ConfigurationError
 from botwire.names import SYSTEM_NAMESPACE, check_namespace
-from botwire_console.recipes import Recipe, batch_recipe, recipe
+from botwire_console.recipes import batch_recipe, recipe
 from botwire_console.searching import SearchResult, search
-from botwire_console.visit import Visit
+from botwire_console.visit import Recipe, Visit
 
 MOST_NAMESPACES = 20
 """The most namespaces whose contents are searched at once."""

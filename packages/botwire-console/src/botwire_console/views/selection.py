@@ -13,9 +13,9 @@ from botwire import operations as ops
 from botwire.clock import now, to_iso
 from botwire.errors import ConflictError, InvalidRequestError, PermissionDeniedError
 from botwire_console import rendering
-from botwire_console.recipes import Recipe, recipe
+from botwire_console.recipes import recipe
 from botwire_console.selecting import BulkSelection
-from botwire_console.visit import Visit
+from botwire_console.visit import Recipe, Visit
 
 _SHAPES = {"keys": "key", "conversations": "history"}
 """The kinds of things that have their own past; memories have that of their collection."""

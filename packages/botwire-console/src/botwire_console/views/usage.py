@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from botwire import operations as ops
-from botwire.clock import now
+from botwire.clock import DAY, now
 from botwire.names import SYSTEM_NAMESPACE, matches
-from botwire.operations.terms import DAY
 from botwire.retention import AsyncRetention, Report
 from botwire_console.recipes import batch_recipe
 from botwire_console.visit import Visit

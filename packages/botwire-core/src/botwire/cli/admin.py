@@ -21,6 +21,7 @@ from botwire.cli.options import (
     add_patterns,
     add_place,
     open_store,
+    open_store_at,
 )
 from botwire.cli.output import ProgressLine, count_of, print_json, print_rows, say
 from botwire.clock import from_datetime, to_iso
@@ -40,6 +41,7 @@ _COLUMNS = {
     "bytes": "byte",
 }
 """The columns of the namespaces table, each with the noun for what it counts."""
+_STAT = Batch(SYSTEM_NAMESPACE, (ops.StatStore(),))
 
 
 def add_commands(commands: Any) -> None:
@@ -86,7 +88,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _stats(options: argparse.Namespace) -> int:
-    with open_store(options.url, options.api_key, options.timeout) as engine:
+    with open_store(options) as engine:
         total = {column: 0 for column, one in _COLUMNS.items() if one}
 
         def rows() -> Iterator[dict[str, Any]]:
@@ -100,8 +102,7 @@ def _stats(options: argparse.Namespace) -> int:
         count = print_rows(list(_COLUMNS), rows(), as_json=options.json)
         if options.namespace or options.json:
             return OK
-        ask = Batch(SYSTEM_NAMESPACE, (ops.StatStore(),))
-        (store,) = engine.apply(ask)
+        (store,) = engine.apply(_STAT)
     listed = ", ".join(count_of(total[column], one) for column, one in _COLUMNS.items() if one)
     on_disk = count_of(store.bytes, "byte")
     say(f"{count_of(count, 'namespace')}: {listed}; {on_disk} on disk ({store.engine})")
@@ -110,7 +111,7 @@ def _stats(options: argparse.Namespace) -> int:
 
 def _backup(options: argparse.Namespace) -> int:
     with (
-        open_store(options.url, options.api_key, options.timeout) as engine,
+        open_store(options) as engine,
         ProgressLine("backup") as progress,
     ):
         transfer.backup(engine, Path(options.target), progress.part)
@@ -121,7 +122,7 @@ def _backup(options: argparse.Namespace) -> int:
 def _restore(options: argparse.Namespace) -> int:
     source = Path(options.source)
     check_exists(source)  # before the question, and before a new store is created
-    with open_store(options.url, options.api_key, options.timeout, make=True) as engine:
+    with open_store(options, make=True) as engine:
         if not _is_confirmed(options, f"replaces everything in the store with {source}"):
             say("nothing was restored")
             return NO
@@ -131,11 +132,10 @@ def _restore(options: argparse.Namespace) -> int:
 
 
 def _compact(options: argparse.Namespace) -> int:
-    with open_store(options.url, options.api_key, options.timeout) as engine:
-        ask = Batch(SYSTEM_NAMESPACE, (ops.StatStore(),))
-        before = engine.apply(ask)[0].bytes
+    with open_store(options) as engine:
+        before = engine.apply(_STAT)[0].bytes
         done = transfer.compact(engine)
-        after = engine.apply(ask)[0].bytes
+        after = engine.apply(_STAT)[0].bytes
     if not done.rewritten:
         say(done.detail)
         return FAILED
@@ -157,7 +157,7 @@ def _check(options: argparse.Namespace) -> int:
     if options.compare:
         return _compare(options)
     with (
-        open_store(options.url, options.api_key, options.timeout) as engine,
+        open_store(options) as engine,
         ProgressLine("check") as progress,
     ):
         found = transfer.check(engine, namespaces=options.namespace, progress=progress)
@@ -174,8 +174,8 @@ def _check(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     first, second = options.compare
     with (
-        open_store(first, options.api_key, options.timeout) as one,
-        open_store(second, options.api_key, options.timeout) as other,
+        open_store_at(first, options.api_key, options.timeout) as one,
+        open_store_at(second, options.api_key, options.timeout) as other,
         ProgressLine("compare") as progress,
     ):
         differences = transfer.compare(one, other, namespaces=options.namespace, progress=progress)
@@ -193,7 +193,7 @@ def _forget(options: argparse.Namespace) -> int:
         say("nothing was erased")
         return NO
     place = find_place(options.url, options.api_key, options.timeout)
-    with open_store(options.url, options.api_key, options.timeout) as engine:
+    with open_store(options) as engine:
         receipts = transfer.forget(engine, *options.namespaces, rewrite=not options.no_rewrite)
     for receipt in receipts:
         print_json(

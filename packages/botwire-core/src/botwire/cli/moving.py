@@ -22,13 +22,14 @@ from botwire.cli.options import (
     add_place,
     add_timeout,
     open_store,
+    open_store_at,
 )
 from botwire.cli.output import ProgressLine, count_of, print_json, say
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError
 from botwire.files import make_private
 from botwire.operations import CONFLICTS, OVERWRITE, REFUSE
-from botwire.transfer.copying import compare_policies
+from botwire.transfer.copying import ONLY_SECOND, compare_policies
 
 _SHOWN = 20  # most differences to print
 
@@ -87,7 +88,7 @@ def _add_conflict(parser: argparse.ArgumentParser) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     with (
-        open_store(options.url, options.api_key, options.timeout) as engine,
+        open_store(options) as engine,
         _new_file(options.file, force=options.force) as file,
         ProgressLine("export") as progress,
     ):
@@ -123,7 +124,7 @@ def _new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
 
 def _import(options: argparse.Namespace) -> int:
     with (
-        open_store(options.url, options.api_key, options.timeout, make=True) as engine,
+        open_store(options, make=True) as engine,
         _old_file(options.file) as file,
         ProgressLine("import") as progress,
     ):
@@ -159,8 +160,8 @@ def _old_file(name: str) -> Iterator[IO[bytes]]:
 
 def _copy(options: argparse.Namespace) -> int:
     with (
-        open_store(options.source, options.from_api_key, options.timeout) as source,
-        open_store(options.target, options.to_api_key, options.timeout, make=True) as target,
+        open_store_at(options.source, options.from_api_key, options.timeout) as source,
+        open_store_at(options.target, options.to_api_key, options.timeout, make=True) as target,
     ):
         with ProgressLine("copy") as progress:
             tally = transfer.copy(
@@ -190,7 +191,7 @@ def _copy(options: argparse.Namespace) -> int:
 def _of_policies(source: Engine, target: Engine) -> Iterator[transfer.Difference]:
     """Yields the policies and holds that are missing or different in the copy."""
     for difference in compare_policies(source, target):
-        if difference.what != "only in the second":
+        if difference.what != ONLY_SECOND:
             yield difference
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,16 @@ from botwire.connection import Connection
 from botwire.engines.opening import open_engine
 from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import MEMORY
-from botwire.errors import NotFoundError
+from botwire.errors import ConfigurationError, NotFoundError
+from botwire.pieces import unique
 from botwire.places import DEFAULT_TIMEOUT, find_place
 
 LONG_TIMEOUT = 300.0
 """Default timeout in seconds for commands on a whole store."""
 
 Command = Callable[[argparse.Namespace], int]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 
 
 def add_command(commands: Any, name: str, run: Command, text: str) -> argparse.ArgumentParser:
@@ -31,12 +36,41 @@ def add_command(commands: Any, name: str, run: Command, text: str) -> argparse.A
     return parser
 
 
+def add_memory_command(
+    commands: Any, name: str, run: Command, text: str, *, as_json: bool = True
+) -> argparse.ArgumentParser:
+    """Adds a command on one namespace, and returns its parser."""
+    parser = add_command(commands, name, run, text)
+    add_place(parser)
+    add_namespace(parser)
+    if as_json:
+        add_json(parser)
+    return parser
+
+
 def positive(text: str) -> int:
     """Parses a whole number above 0, for `argparse`."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def duration(text: str) -> float:
+    """Parses a number and a unit, for `argparse`; returns seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdwy])", text)
+    if found is None:
+        units = ", ".join(_SECONDS)
+        raise argparse.ArgumentTypeError(f"must be a number and one of {units}: 12h, 90d, 52w, 2y")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def read_json(text: str, what: str, hint: str = "") -> Any:
+    """Parses JSON that was given for `what`."""
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{what} is not JSON ({error}){hint}") from None
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -88,8 +122,15 @@ def open_memory(options: argparse.Namespace) -> Memory:
     ).memory
 
 
-@contextlib.contextmanager
 def open_store(
+    options: argparse.Namespace, *, make: bool = False
+) -> contextlib.AbstractContextManager[Engine]:
+    """Opens the store that the options name; see `open_store_at`."""
+    return open_store_at(options.url, options.api_key, options.timeout, make=make)
+
+
+@contextlib.contextmanager
+def open_store_at(
     url: str | None, api_key: str | None, timeout: float, *, make: bool = False
 ) -> Iterator[Engine]:
     """Opens a store for a block, then closes it.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from botwire._version import __version__
-from botwire.cli import admin, data, moving, past, retention
+from botwire.cli import admin, histories, keys, moving, past, records, retention
 from botwire.cli.exits import FAILED, INTERRUPTED, OK, exit_code
 from botwire.cli.output import say
 from botwire.errors import BotWireError, PermissionDeniedError, TransportError
@@ -62,7 +62,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (data, past, moving, admin, retention):
+    for module in (keys, histories, records, past, moving, admin, retention):
         module.add_commands(commands)
     if given and given[0] in commands.choices:
         return parser  # skips loading the server's modules, which takes a second

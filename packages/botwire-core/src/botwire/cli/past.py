@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from datetime import timedelta
 from typing import Any
 
 from botwire.cli.exits import NO, OK
 from botwire.cli.moments import read_moment
-from botwire.cli.options import (
-    add_command,
-    add_json,
-    add_namespace,
-    add_place,
-    open_memory,
-    positive,
-)
+from botwire.cli.options import add_memory_command, duration, open_memory, positive
 from botwire.cli.output import author_of, count_of, print_rows, say, time_of, value_of
 from botwire.errors import ConfigurationError
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the command line."""
-    past = _command(commands, "past", _past, "show, keep or erase the past of a namespace")
+    past = add_memory_command(
+        commands, "past", _past, "show, keep or erase the past of a namespace"
+    )
     what = past.add_mutually_exclusive_group()
     what.add_argument(
         "--keep",
+        type=duration,
         metavar="TIME",
         help="keep what is changed or deleted from now on, for example for 30d or 12h",
     )
@@ -40,9 +33,8 @@ def add_commands(commands: Any) -> None:
         help="delete the past kept so far, of everything or of one thing",
     )
     _add_target(past)
-    add_json(past)
 
-    versions = _command(
+    versions = add_memory_command(
         commands,
         "versions",
         _versions,
@@ -55,30 +47,27 @@ def add_commands(commands: Any) -> None:
     which.add_argument("--history", metavar="NAME", help="the versions of an item of this history")
     which.add_argument("--collection", metavar="NAME", help="the versions of a record")
     versions.add_argument("-n", type=positive, metavar="N", help="only the newest N versions")
-    add_json(versions)
 
-    changes = _command(commands, "changes", _changes, "print what changed, and who changed it")
+    changes = add_memory_command(
+        commands, "changes", _changes, "print what changed, and who changed it"
+    )
     changes.add_argument(
         "--since",
         type=read_moment,
         metavar="MOMENT",
         help="only changes after this revision or time",
     )
-    add_json(changes)
 
-    undo = _command(commands, "undo", _undo, "take a change back with a new write")
+    undo = add_memory_command(
+        commands, "undo", _undo, "take a change back with a new write", as_json=False
+    )
     undo.add_argument("revision", type=positive, help="the change's number; see botwire changes")
 
-    rewind = _command(commands, "rewind", _rewind, "restore an earlier state with new writes")
+    rewind = add_memory_command(
+        commands, "rewind", _rewind, "restore an earlier state with new writes", as_json=False
+    )
     rewind.add_argument("moment", type=read_moment, help="the revision or time to go back to")
     _add_target(rewind)
-
-
-def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser = add_command(commands, name, run, text)
-    add_place(parser)
-    add_namespace(parser)
-    return parser
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -93,15 +82,6 @@ def _target(options: argparse.Namespace) -> dict[str, str]:
     return {shape: name for shape, name in given.items() if name is not None}
 
 
-def _duration(text: str) -> timedelta:
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS or not number.isdecimal():
-        raise ConfigurationError(
-            f"--keep takes a number and one of {', '.join(_UNITS)}, for example 30d, not {text!r}"
-        )
-    return timedelta(**{_UNITS[unit]: int(number)})
-
-
 def _past(options: argparse.Namespace) -> int:
     memory = open_memory(options)
     target = _target(options)
@@ -113,7 +93,7 @@ def _past(options: argparse.Namespace) -> int:
     if options.stop:
         info = memory.keep_past(None)
     elif options.keep is not None:
-        info = memory.keep_past(_duration(options.keep))
+        info = memory.keep_past(options.keep)
     else:
         info = memory.past()
     row = {

@@ -9,11 +9,18 @@ from dataclasses import asdict
 from typing import Any
 
 from botwire.cli.exits import NO, OK
-from botwire.cli.options import LONG_TIMEOUT, add_json, add_place, open_store, positive
+from botwire.cli.options import (
+    LONG_TIMEOUT,
+    add_command,
+    add_json,
+    add_place,
+    duration,
+    open_store,
+    positive,
+)
 from botwire.cli.output import count_of, print_rows, say
 from botwire.retention import Policy, Report, Retention
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 _BYTES = {"": 1, "kb": 1_000, "mb": 1_000_000, "gb": 1_000_000_000}
 _POLICY_COLUMNS = ["name", "namespaces", "histories", "age", "count", "bytes", "hold", "reason"]
 _REMOVAL_COLUMNS = ["namespace", "shape", "name", "count", "bytes", "policy", "held"]
@@ -32,7 +39,7 @@ def add_commands(commands: Any) -> None:
     _add_namespaces(put)
     _add_histories(put, "all histories and records")
     put.add_argument(
-        "--age", type=_seconds, metavar="TIME", help="delete what is older: 90d, 12h, 52w, 2y"
+        "--age", type=duration, metavar="TIME", help="delete what is older: 90d, 12h, 52w, 2y"
     )
     put.add_argument(
         "--count", type=positive, metavar="N", help="keep the newest N items of each history"
@@ -64,16 +71,12 @@ def add_commands(commands: Any) -> None:
 
 
 def _action(actions: Any, name: str, run: Action, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(
-        name, help=text, description=text[0].upper() + text[1:] + "."
-    )
-    add_place(parser, LONG_TIMEOUT)
-
     def open_and_run(options: argparse.Namespace) -> int:
-        with open_store(options.url, options.api_key, options.timeout) as engine:
+        with open_store(options) as engine:
             return run(options, Retention(engine=engine))
 
-    parser.set_defaults(run=open_and_run)
+    parser = add_command(actions, name, open_and_run, text)
+    add_place(parser, LONG_TIMEOUT)
     return parser
 
 
@@ -103,13 +106,6 @@ def _add_within(parser: argparse.ArgumentParser) -> None:
         metavar="PATTERN",
         help="only policies on namespaces within this pattern (default: all)",
     )
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdwy])", text)
-    if found is None:
-        raise argparse.ArgumentTypeError("must be a number and a unit: 12h, 90d, 52w, 2y")
-    return float(found[1]) * _SECONDS[found[2]]
 
 
 def _bytes(text: str) -> int:

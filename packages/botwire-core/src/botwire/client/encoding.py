@@ -71,6 +71,11 @@ def encode_ids(ids: Iterable[str | None] | None) -> tuple[str | None, ...] | Non
     return None if ids is None else encode_list(ids, "ids")
 
 
+def encode_item_name(seq_or_id: int | str) -> tuple[int | None, str | None]:
+    """Returns the sequence number and the id of an item, one of which is None."""
+    return (None, seq_or_id) if isinstance(seq_or_id, str) else (seq_or_id, None)
+
+
 def encode_records(
     given: Iterable[Record],
     versions: Iterable[int | None] | None = None,

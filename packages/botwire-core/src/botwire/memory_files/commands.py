@@ -277,22 +277,22 @@ def insert(path: str, text: str, line: int, added: str) -> tuple[str, str]:
 
 
 def created(path: str) -> str:
-    """Returns the answer to `create` says."""
+    """Returns the answer to `create`."""
     return f"File created successfully at: {path}"
 
 
 def deleted(path: str) -> str:
-    """Returns the answer to `delete` says."""
+    """Returns the answer to `delete`."""
     return f"Successfully deleted {path}"
 
 
 def renamed(old_path: str, new_path: str) -> str:
-    """Returns the answer to `rename` says."""
+    """Returns the answer to `rename`."""
     return f"Successfully renamed {old_path} to {new_path}"
 
 
 def cleared() -> str:
-    """Returns the answer to `clear` says."""
+    """Returns the answer to `clear`."""
     return "All memory cleared"
 
 

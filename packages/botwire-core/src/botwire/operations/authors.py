@@ -10,7 +10,7 @@ from uuid import UUID
 
 from botwire import names
 from botwire.errors import ConfigurationError
-from botwire.operations.codecs import Checked, Rule
+from botwire.operations.annotations import Checked, Rule
 
 _Part = Annotated[
     str,

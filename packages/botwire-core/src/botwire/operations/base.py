@@ -15,7 +15,8 @@ from typing import (
 )
 
 from botwire.errors import ConfigurationError
-from botwire.operations.codecs import Checked, Codec, decoder_of, encoder_of, field_of
+from botwire.operations.annotations import Checked, decoder_of, encoder_of, field_of
+from botwire.operations.codecs import Codec
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, NamedTuple
 
+from botwire.operations.annotations import Rule
 from botwire.operations.authors import Author
 from botwire.operations.base import Operation, operation
-from botwire.operations.codecs import Rule
 from botwire.operations.fields import MAX_PAGE, Count, Limit, Time
 from botwire.operations.terms import Usage
 

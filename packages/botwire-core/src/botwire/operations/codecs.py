@@ -1,25 +1,15 @@
-"""The JSON form of an annotated field: how it is written, read, checked and described.
-
-`field_of` derives all four from the annotation alone, so an operation is declared once: in its
-class. A `Rule` in an ``Annotated`` adds what the type cannot say: a bound, a pattern, another form;
-see `botwire.operations.fields`.
-"""
+"""The JSON forms of the types that a field may have: how each is written, read and described."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
-import functools
 import json
 import math
 import operator
-import types
-import typing
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from botwire import names
 from botwire.clock import from_iso, to_iso
 from botwire.errors import ConfigurationError, NotJSONError, TooComplexError
 from botwire.exact import Json, encode_decoded
@@ -33,9 +23,6 @@ REF = "#/components/schemas/"
 
 quote: Callable[[str], str] = json.encoder.encode_basestring_ascii
 """Returns a string as JSON."""
-
-Check = Callable[[Any, str], object]
-"""Takes a value and the field's name; raises `ConfigurationError` unless the value is valid."""
 
 
 class MismatchError(Exception):
@@ -67,74 +54,44 @@ class Codec(NamedTuple):
     schema: Schema
 
 
-@dataclasses.dataclass(frozen=True, eq=False)  # one in an annotation must be hashable
-class Rule:
-    """What the type of a field cannot say.
-
-    Attributes:
-        check: Raises `ConfigurationError` unless the value is valid.
-        schema: Added to the schema of the type.
-        codec: Replaces the codec of the type.
-    """
-
-    check: Check | None = None
-    schema: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    codec: Codec | None = None
-
-
-class Field(NamedTuple):
-    """All that an annotation says.
-
-    Attributes:
-        codec: How the value looks in JSON.
-        check: Raises `ConfigurationError` unless a value is valid; None accepts every value.
-        optional: Whether None is valid too; `check` is not called for it.
-    """
-
-    codec: Codec
-    check: Check | None = None
-    optional: bool = False
-
-
-def _mismatch(expected: str, where: str | None) -> MismatchError:
+def mismatch(expected: str, where: str | None) -> MismatchError:
+    """Returns the error for a part that is not what is expected at a position."""
     return MismatchError(expected if where is None else f"{where} must be {expected}")
 
 
-def _refused(error: ConfigurationError, where: str | None) -> MismatchError:
+def refused(error: ConfigurationError, where: str | None) -> MismatchError:
+    """Returns the error for a part that its check refused."""
     message = str(error) if where is None else f"{where}: {error}"
     return MismatchError(message, too_complex=isinstance(error, TooComplexError))
 
 
-# --- scalars --------------------------------------------------------------------------------
-
-
 def _text(part: object, where: str | None) -> str:
     if not isinstance(part, str):
-        raise _mismatch("a string", where)
+        raise mismatch("a string", where)
     return part
 
 
 def _int(part: object, where: str | None) -> int:
     if isinstance(part, bool) or not isinstance(part, int):
-        raise _mismatch("an integer", where)
+        raise mismatch("an integer", where)
     return part
 
 
 def _number(part: object, where: str | None) -> float:
     if isinstance(part, bool) or not isinstance(part, (int, float)):
-        raise _mismatch("a number", where)
+        raise mismatch("a number", where)
     try:
         finite = math.isfinite(part)
     except OverflowError:  # an int beyond every float
         finite = False
     if not finite:
-        raise _mismatch("a number that a float can hold", where)
+        raise mismatch("a number that a float can hold", where)
     return part
 
 
 def _bool(part: object, where: str | None) -> bool:
     if not isinstance(part, bool):
-        raise _mismatch("true or false", where)
+        raise mismatch("true or false", where)
     return part
 
 
@@ -150,14 +107,16 @@ def _json(part: object, where: str | None) -> Json:
         raise MismatchError(str(error)) from None
 
 
-def _base64(part: object, where: str | None) -> bytes:
+def from_base64(part: object, where: str | None) -> bytes:
+    """Returns the bytes that base64 stands for."""
     try:
         return base64.b64decode(_text(part, where), validate=True)
     except (binascii.Error, ValueError):
-        raise _mismatch("base64", where) from None
+        raise mismatch("base64", where) from None
 
 
-def _to_base64(raw: bytes) -> str:
+def to_base64(raw: bytes) -> str:
+    """Returns bytes as a string of base64 in JSON."""
     return f'"{base64.b64encode(raw).decode("ascii")}"'
 
 
@@ -166,16 +125,16 @@ def _vector(part: object, where: str | None) -> Vector:
         # Clients send bytes; people write a list of numbers.
         if isinstance(part, list):
             return Vector.of([_number(number, where) for number in part])
-        return Vector.from_bytes(_base64(part, where))
+        return Vector.from_bytes(from_base64(part, where))
     except ConfigurationError as error:
-        raise _refused(error, where) from None
+        raise refused(error, where) from None
 
 
 def _time(part: Any, where: str | None) -> int:
     try:
         return from_iso(part)
     except (TypeError, ValueError):  # no string, or no time
-        raise _mismatch("a time in ISO 8601", where) from None
+        raise mismatch("a time in ISO 8601", where) from None
 
 
 _BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
@@ -185,11 +144,11 @@ INT = Codec(int.__repr__, _int, {"type": "integer"})
 NUMBER = Codec(json.JSONEncoder(allow_nan=False).encode, _number, {"type": "number"})
 BOOL = Codec(lambda value: "true" if value else "false", _bool, {"type": "boolean"})
 JSON = Codec(operator.attrgetter("text"), _json, {})
-BYTES = Codec(_to_base64, _base64, _BASE64)
+BYTES = Codec(to_base64, from_base64, _BASE64)
 TIME = Codec(lambda micros: f'"{to_iso(micros)}"', _time, {"type": "string", "format": "date-time"})
 NOTHING = Codec(lambda _: "null", lambda _part, _where: None, {"type": "null"})
 VECTOR = Codec(
-    lambda vector: _to_base64(vector.raw),
+    lambda vector: to_base64(vector.raw),
     _vector,
     {
         "description": "32-bit floats: little-endian in base64, or, in a request, a list of "
@@ -201,9 +160,6 @@ VECTOR = Codec(
 VALUE = Codec(JSON.encode, JSON.decode, JSON.schema)
 
 
-# --- what holds others ----------------------------------------------------------------------
-
-
 def list_of(codec: Codec) -> Codec:
     """Returns the codec of a tuple of any length, a list in JSON."""
     encode, decode = codec.encode, codec.decode
@@ -213,7 +169,7 @@ def list_of(codec: Codec) -> Codec:
 
     def decode_list(part: object, where: str | None) -> tuple[Any, ...]:
         if not isinstance(part, list):
-            raise _mismatch("a list", where)
+            raise mismatch("a list", where)
         if where is None:
             return tuple([decode(item, None) for item in part])
         return tuple([decode(item, f"{where}[{i}]") for i, item in enumerate(part)])
@@ -231,227 +187,3 @@ def optional(codec: Codec) -> Codec:
         if isinstance(kind, str)
         else {"anyOf": [codec.schema, {"type": "null"}]},
     )
-
-
-class Member(NamedTuple):
-    """A field of a class that is an object in JSON; `default` is MISSING if it is required."""
-
-    name: str
-    field: Field
-    default: Any
-
-
-@functools.cache
-def members_of(cls: Any) -> tuple[Member, ...]:
-    """Returns the fields of a dataclass or a named tuple, in their order."""
-    annotations = typing.get_type_hints(cls, include_extras=True)
-    if dataclasses.is_dataclass(cls):
-        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
-    else:
-        required = dict.fromkeys(cls._fields, dataclasses.MISSING)
-        defaults = {**required, **cls._field_defaults}
-    return tuple(
-        Member(name, field_of(annotations[name]), default) for name, default in defaults.items()
-    )
-
-
-def _checks_of(cls: Any) -> tuple[tuple[str, Check, bool], ...]:
-    """Returns, for each field with a check, its name, the check, and whether None is valid."""
-    return tuple(
-        (name, field.check, field.optional)
-        for name, field, _ in members_of(cls)
-        if field.check is not None
-    )
-
-
-class Checked:
-    """A dataclass that checks its fields by their annotations when it is created."""
-
-    __slots__ = ()
-
-    _checks: ClassVar[tuple[tuple[str, Check, bool], ...] | None] = None
-
-    def __post_init__(self) -> None:
-        checks = self._checks
-        if checks is None:
-            checks = type(self)._checks = _checks_of(type(self))
-        for name, check, optional in checks:
-            value = getattr(self, name)
-            if not (optional and value is None):
-                check(value, name)
-        self.check()
-
-    def check(self) -> None:
-        """Raises `ConfigurationError` if the fields contradict each other."""
-
-
-PARTS: dict[str, Any] = {}
-"""Every class that occurs in an operation or a result, by name."""
-
-
-def object_of(cls: Any) -> Codec:
-    """Returns the codec of a dataclass or a named tuple, an object in JSON.
-
-    A field with its default value is not written. A field for JSON or bytes (`VALUE`) is written
-    under its own name if it holds JSON, and under ``bytes`` if it holds bytes.
-    """
-    PARTS[cls.__name__] = cls
-    return Codec(encoder_of(cls), decoder_of(cls), {"$ref": REF + cls.__name__})
-
-
-def encoder_of(cls: Any, first: str = "") -> Callable[[Any], str]:
-    """Returns the function that writes objects of a class as JSON.
-
-    Args:
-        cls: A dataclass or a named tuple.
-        first: JSON to write before the first field.
-    """
-    members = [
-        (name, *_written(name, field.codec), default) for name, field, default in members_of(cls)
-    ]
-
-    def encode(value: Any) -> str:
-        parts = [
-            start + encode_member(member)
-            for name, start, encode_member, default in members
-            if (member := getattr(value, name)) is not default
-        ]
-        if first:
-            parts.insert(0, first)
-        return "{" + ",".join(parts) + "}"
-
-    return encode
-
-
-def _written(name: str, codec: Codec) -> tuple[str, Callable[[Any], str]]:
-    """Returns what precedes a member, and the function that writes the rest of it."""
-    start = f'"{name}":'
-    if codec is not VALUE:
-        return start, codec.encode
-    return (
-        "",
-        lambda value: (
-            f'"bytes":{_to_base64(value)}' if isinstance(value, bytes) else start + value.text
-        ),
-    )
-
-
-def decoder_of(cls: Any) -> Callable[[Any, str | None], Any]:
-    """Returns the function that reads objects of a class; see `Codec.decode`."""
-    missing = dataclasses.MISSING
-    members = [
-        (name, field.codec.decode, default is missing, field.codec is VALUE)
-        for name, field, default in members_of(cls)
-    ]
-    known = {name for name, *_ in members}
-    known_sent = known | {"bytes"} if any(is_value for *_, is_value in members) else known
-
-    trusted = [(name, field.codec.decode, default) for name, field, default in members_of(cls)]
-
-    def decode(part: object, where: str | None) -> Any:
-        if not isinstance(part, dict):
-            raise _mismatch("an object", where)
-        if where is None and "bytes" not in part:
-            # A page may hold a thousand of these.
-            try:
-                return cls(
-                    *[
-                        decode_member(part[name], None)
-                        if default is missing or name in part
-                        else default
-                        for name, decode_member, default in trusted
-                    ]
-                )
-            except KeyError as absent:
-                raise MismatchError(f"an object with {absent}") from None
-        if where is not None and not part.keys() <= known_sent:
-            unknown = names.shown(min(part.keys() - known_sent), 60)
-            takes = ", ".join(name for name, *_ in members)
-            raise MismatchError(f"{where} has the unknown field {unknown}; it takes: {takes}")
-        arguments = {}
-        for name, decode_member, required, is_value in members:
-            if is_value and name in part and "bytes" in part:
-                raise MismatchError(f"{where or 'the object'} has both {name} and bytes")
-            if name in part:
-                inner = None if where is None else f"{where}.{name}"
-                arguments[name] = decode_member(part[name], inner)
-            elif is_value and "bytes" in part:
-                arguments[name] = _base64(part["bytes"], where and f"{where}.bytes")
-            elif required:
-                raise MismatchError(
-                    f"an object with {name!r}"
-                    if where is None
-                    else f"{where} lacks the field {name!r}"
-                )
-        try:
-            return cls(**arguments)
-        except ConfigurationError as error:
-            raise _refused(error, where) from None
-
-    return decode
-
-
-# --- from annotations -----------------------------------------------------------------------
-
-_SCALARS: Mapping[Any, Codec] = {
-    str: TEXT,
-    int: INT,
-    float: NUMBER,
-    bool: BOOL,
-    Json: JSON,
-    Vector: VECTOR,
-    types.NoneType: NOTHING,
-}
-
-
-def field_of(annotation: Any) -> Field:
-    """Returns the field for an annotation, for example ``Time | None`` or ``tuple[Json, ...]``.
-
-    Raises:
-        TypeError: It has no form in JSON; the message lists what does.
-    """
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation in _SCALARS:
-        return Field(_SCALARS[annotation])
-    if origin is typing.Annotated:
-        return _ruled(field_of(arguments[0]) if _is_derived(arguments) else None, arguments[1:])
-    if origin in (typing.Union, types.UnionType) and types.NoneType in arguments:
-        (inner,) = (part for part in arguments if part is not types.NoneType)
-        field = field_of(inner)
-        return Field(optional(field.codec), field.check, optional=True)
-    if origin in (tuple, Sequence) and arguments[1:] in ((), (...,)):
-        field = field_of(arguments[0])
-        return Field(list_of(field.codec), field.check and _each(field))
-    if dataclasses.is_dataclass(annotation) or hasattr(annotation, "_fields"):
-        return Field(object_of(annotation))
-    raise TypeError(
-        f"{annotation!r} has no form in JSON: use str, int, float, bool, Json, Vector, a named "
-        "tuple, a dataclass, tuple[…, ...], … | None, or an Annotated with a Rule that has a codec"
-    )
-
-
-def _is_derived(arguments: Sequence[Any]) -> bool:
-    return not any(isinstance(rule, Rule) and rule.codec for rule in arguments[1:])
-
-
-def _ruled(field: Field | None, rules: Sequence[Any]) -> Field:
-    for rule in rules:
-        if isinstance(rule, Rule):
-            codec = rule.codec or (field and field.codec)
-            assert codec
-            codec = codec._replace(schema={**codec.schema, **rule.schema}) if rule.schema else codec
-            field = Field(codec, rule.check or (field and field.check))
-    assert field
-    return field
-
-
-def _each(field: Field) -> Check:
-    check = field.check
-    assert check
-
-    def check_each(values: Sequence[Any], what: str) -> None:
-        for value in values:
-            if not (field.optional and value is None):
-                check(value, what)
-
-    return check_each

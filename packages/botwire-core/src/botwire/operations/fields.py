@@ -1,6 +1,6 @@
 """The types of the fields of operations: each says how a value is checked, sent and described."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any
 
 from botwire import filters, names, scopes
@@ -8,7 +8,8 @@ from botwire.arguments import check_seconds
 from botwire.clock import MAX_TIME, MIN_TIME
 from botwire.errors import ConfigurationError, TooComplexError
 from botwire.exact import Json
-from botwire.operations.codecs import NUMBER, TIME, VALUE, Check, Rule
+from botwire.operations.annotations import Check, Rule
+from botwire.operations.codecs import NUMBER, TIME, VALUE
 
 MAX_PAGE = 1000
 """Most names, items or records in one page."""
@@ -119,10 +120,6 @@ def check_history_metadata(metadata: Json, what: str = "metadata") -> None:
         )
 
 
-def _check_order(order: object, what: str) -> None:
-    check_choice(order, HISTORY_ORDERS, what)
-
-
 def _count(value: Any) -> int:
     total = 0
     left = [value]
@@ -139,10 +136,6 @@ def _check_increment(by: object, what: str) -> None:
         raise ConfigurationError(f"increment takes an int, not {type(by).__name__}")
 
 
-def _check_metric(metric: object, what: str) -> None:
-    check_choice(metric, METRICS, what)
-
-
 def check_score(score: object, what: str) -> None:
     """Raises `ConfigurationError` unless `score` is a number."""
     if isinstance(score, bool) or not isinstance(score, (int, float)):
@@ -153,8 +146,14 @@ def _check_filter(document: Json, what: str) -> None:
     filters.read_filter(document)
 
 
-def _named(check: Callable[[object], object]) -> Check:
+def named(check: Callable[[object], object]) -> Check:
+    """Returns a check whose error names the value itself, not its field."""
     return lambda value, what: check(value)
+
+
+def one_of(known: Sequence[str]) -> Rule:
+    """Returns the rule that a string is one of the `known` ones."""
+    return Rule(lambda value, what: check_choice(value, known, what), {"enum": list(known)})
 
 
 def _string(most: int, least: int = 1) -> dict[str, Any]:
@@ -168,23 +167,23 @@ _COUNT = {"minimum": 0, "maximum": MAX_INTEGER}
 Namespace = Annotated[
     str,
     Rule(
-        _named(names.check_namespace),
+        named(names.check_namespace),
         {**_string(names.MAX_NAMESPACE_BYTES), "examples": ["user-123"]},
     ),
 ]
 """A namespace that clients may use."""
 AnyNamespace = Annotated[
-    str, Rule(_named(names.check_any_namespace), _string(names.MAX_NAMESPACE_BYTES))
+    str, Rule(named(names.check_any_namespace), _string(names.MAX_NAMESPACE_BYTES))
 ]
 """A namespace, possibly a reserved one."""
-Key = Annotated[str, Rule(_named(names.check_key), _string(names.MAX_NAME_BYTES))]
-HistoryName = Annotated[str, Rule(_named(names.check_history), _string(names.MAX_NAME_BYTES))]
-CollectionName = Annotated[str, Rule(_named(names.check_collection), _string(names.MAX_NAME_BYTES))]
-Prefix = Annotated[str, Rule(_named(names.check_prefix), _string(names.MAX_NAME_BYTES, 0))]
+Key = Annotated[str, Rule(named(names.check_key), _string(names.MAX_NAME_BYTES))]
+HistoryName = Annotated[str, Rule(named(names.check_history), _string(names.MAX_NAME_BYTES))]
+CollectionName = Annotated[str, Rule(named(names.check_collection), _string(names.MAX_NAME_BYTES))]
+Prefix = Annotated[str, Rule(named(names.check_prefix), _string(names.MAX_NAME_BYTES, 0))]
 """The beginning of names; empty matches all names."""
-Id = Annotated[str, Rule(_named(names.check_id), _string(names.MAX_ID_BYTES))]
+Id = Annotated[str, Rule(named(names.check_id), _string(names.MAX_ID_BYTES))]
 """The id of an item or a record."""
-Tag = Annotated[str, Rule(_named(names.check_tag), _string(names.MAX_ID_BYTES))]
+Tag = Annotated[str, Rule(named(names.check_tag), _string(names.MAX_ID_BYTES))]
 Scope = Annotated[
     str,
     Rule(
@@ -207,7 +206,7 @@ Limit = Annotated[int, Rule(check_page, {"minimum": 1, "maximum": MAX_PAGE})]
 Seconds = Annotated[float, Rule(check_ttl, {"exclusiveMinimum": 0, "maximum": MAX_TTL}, NUMBER)]
 """A time to live, in seconds."""
 Score = Annotated[float, Rule(check_score, {}, NUMBER)]
-Metric = Annotated[str, Rule(_check_metric, {"enum": list(METRICS)})]
+Metric = Annotated[str, one_of(METRICS)]
 Time = Annotated[int, Rule(check_time, {}, TIME)]
 """Microseconds since 1970 (UTC); ISO 8601 in JSON."""
 
@@ -223,7 +222,7 @@ HistoryMetadata = Annotated[
     ),
 ]
 """A small JSON object."""
-HistoryOrder = Annotated[str, Rule(_check_order, {"enum": list(HISTORY_ORDERS)})]
+HistoryOrder = Annotated[str, one_of(HISTORY_ORDERS)]
 Filter = Annotated[
     Json,
     Rule(

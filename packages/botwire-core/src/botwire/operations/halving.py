@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from botwire import operations as ops
-from botwire.operations import records
 
 
 def halve(batch: ops.Batch) -> tuple[ops.Batch, ops.Batch] | None:
@@ -30,22 +29,16 @@ def _of(batch: ops.Batch, *operations: ops.AnyOperation) -> ops.Batch:
 def _halve(operation: ops.AnyOperation) -> tuple[ops.AnyOperation, ops.AnyOperation] | None:
     if isinstance(operation, ops.GetKeys) and len(operation.keys) > 1:
         middle = len(operation.keys) // 2
-        return (
-            replace(operation, keys=operation.keys[:middle]),
-            replace(operation, keys=operation.keys[middle:]),
-        )
-    if isinstance(operation, records.GetRecords) and len(operation.ids) > 1:
+        first, second = operation.keys[:middle], operation.keys[middle:]
+        return replace(operation, keys=first), replace(operation, keys=second)
+    if isinstance(operation, ops.GetRecords) and len(operation.ids) > 1:
         middle = len(operation.ids) // 2
-        return (
-            replace(operation, ids=operation.ids[:middle]),
-            replace(operation, ids=operation.ids[middle:]),
-        )
-    if isinstance(operation, records.SearchRecords) and operation.limit > 1:
+        first, second = operation.ids[:middle], operation.ids[middle:]
+        return replace(operation, ids=first), replace(operation, ids=second)
+    if isinstance(operation, ops.SearchRecords) and operation.limit > 1:
         middle = operation.limit // 2
-        return (
-            replace(operation, limit=middle),
-            replace(operation, limit=operation.limit - middle, offset=operation.offset + middle),
-        )
+        rest, offset = operation.limit - middle, operation.offset + middle
+        return replace(operation, limit=middle), replace(operation, limit=rest, offset=offset)
     return None
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, NamedTuple
 
 from botwire.errors import ConfigurationError
+from botwire.operations.annotations import Rule
 from botwire.operations.authors import Author
-from botwire.operations.base import Operation, Paged, Parted, operation
-from botwire.operations.codecs import Rule
+from botwire.operations.base import Operation, Paged, Parted, R_co, operation
 from botwire.operations.fields import (
     MAX_PAGE,
     CollectionName,
@@ -19,9 +19,9 @@ from botwire.operations.fields import (
     Seconds,
     Time,
     Value,
-    check_choice,
     check_count,
     check_time,
+    one_of,
 )
 from botwire.operations.histories import HistoryItem, check_item_named
 from botwire.operations.records import RecordEntry
@@ -52,11 +52,7 @@ def check_moment(moment: Moment, what: str = "at") -> None:
         check_time(moment.time, f"{what}.time")
 
 
-def _check_shape(shape: object, what: str) -> None:
-    check_choice(shape, SHAPES, what)
-
-
-Shape = Annotated[str, Rule(_check_shape, {"enum": list(SHAPES)})]
+Shape = Annotated[str, one_of(SHAPES)]
 At = Annotated[Moment, Rule(check_moment)]
 
 
@@ -94,6 +90,19 @@ class KeepPast(Operation[PastStat]):
     seconds: Seconds | None
 
 
+class NewestFirst(Paged[R_co]):
+    """Reads a page of versions, from the last one to the first."""
+
+    __slots__ = ()
+
+    needs_snapshot: ClassVar[bool] = True
+
+    @property
+    def backwards(self) -> bool:
+        """True: the next page precedes the last version of this one."""
+        return True
+
+
 class KeyVersion(NamedTuple):
     """A value that a key has or had.
 
@@ -120,22 +129,16 @@ class VersionPage(NamedTuple):
 
 
 @operation
-class ReadVersions(Paged[VersionPage]):
+class ReadVersions(NewestFirst[VersionPage]):
     """Returns the current value and the past values of a key, the newest first.
 
     Attributes:
         before: Only versions before this one.
     """
 
-    needs_snapshot: ClassVar[bool] = True
     key: Key
     before: Count | None = None
     limit: Limit = MAX_PAGE
-
-    @property
-    def backwards(self) -> bool:
-        """True: it reads from the last version to the first."""
-        return True
 
 
 class ItemVersion(NamedTuple):
@@ -160,7 +163,7 @@ class ItemVersionPage(NamedTuple):
 
 
 @operation
-class ReadItemVersions(Paged[ItemVersionPage]):
+class ReadItemVersions(NewestFirst[ItemVersionPage]):
     """Returns what an item of a history is and was, the newest first.
 
     In a fork, these are the versions since the history was forked.
@@ -172,17 +175,11 @@ class ReadItemVersions(Paged[ItemVersionPage]):
         before: Only versions before this one.
     """
 
-    needs_snapshot: ClassVar[bool] = True
     name: HistoryName
     seq: Count | None = None
     id: Id | None = None
     before: Count | None = None
     limit: Limit = MAX_PAGE
-
-    @property
-    def backwards(self) -> bool:
-        """Whether it reads from the last version to the first: always."""
-        return True
 
     def check(self) -> None:
         """Raises `ConfigurationError` unless the item is named in one way."""
@@ -211,7 +208,7 @@ class RecordVersionPage(NamedTuple):
 
 
 @operation
-class ReadRecordVersions(Paged[RecordVersionPage]):
+class ReadRecordVersions(NewestFirst[RecordVersionPage]):
     """Returns what a record is and was, the newest first.
 
     Attributes:
@@ -221,17 +218,11 @@ class ReadRecordVersions(Paged[RecordVersionPage]):
         embeddings: Whether to return embeddings; without, they are None.
     """
 
-    needs_snapshot: ClassVar[bool] = True
     collection: CollectionName
     id: Id
     before: Count | None = None
     limit: Limit = MAX_PAGE
     embeddings: bool = True
-
-    @property
-    def backwards(self) -> bool:
-        """Whether it reads from the last version to the first: always."""
-        return True
 
 
 @operation

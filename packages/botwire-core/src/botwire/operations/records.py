@@ -6,9 +6,9 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from botwire import filters, scopes
 from botwire.errors import ConfigurationError, TooComplexError
+from botwire.operations.annotations import Checked
 from botwire.operations.authors import Author
 from botwire.operations.base import Operation, Paged, Parted, operation
-from botwire.operations.codecs import Checked
 from botwire.operations.fields import (
     MAX_PAGE,
     CollectionName,

@@ -13,8 +13,8 @@ from typing import Annotated, ClassVar, NamedTuple
 
 from botwire import names
 from botwire.errors import ConfigurationError, PermissionDeniedError
+from botwire.operations.annotations import Checked, Rule
 from botwire.operations.base import Operation, Parted, operation
-from botwire.operations.codecs import Checked, Rule
 from botwire.operations.fields import (
     MAX_PAGE,
     PART,
@@ -27,22 +27,11 @@ from botwire.operations.fields import (
     Seconds,
     Time,
     check_count,
+    named,
 )
 
 MAX_REASON_BYTES = 1024
 """Longest reason of a hold, in bytes of UTF-8."""
-
-
-def _check_pattern(pattern: object, what: str) -> None:
-    names.check_any_namespace(pattern)
-
-
-def _check_history_pattern(pattern: object, what: str) -> None:
-    names.check_history(pattern)
-
-
-def _check_name(name: object, what: str) -> None:
-    names.check_id(name)
 
 
 def _check_most(most: object, what: str) -> None:
@@ -55,14 +44,22 @@ def _check_reason(reason: object, what: str) -> None:
 
 
 Pattern = Annotated[
-    str, Rule(_check_pattern, {"maxLength": names.MAX_NAMESPACE_BYTES, "examples": ["team-a-*"]})
+    str,
+    Rule(
+        named(names.check_any_namespace),
+        {"maxLength": names.MAX_NAMESPACE_BYTES, "examples": ["team-a-*"]},
+    ),
 ]
 """A pattern of namespaces; ``*`` matches any characters."""
 HistoryPattern = Annotated[
-    str, Rule(_check_history_pattern, {"maxLength": names.MAX_NAME_BYTES, "examples": ["chat-*"]})
+    str,
+    Rule(
+        named(names.check_history),
+        {"maxLength": names.MAX_NAME_BYTES, "examples": ["chat-*"]},
+    ),
 ]
 """A pattern of histories; ``*`` matches any characters."""
-PolicyName = Annotated[str, Rule(_check_name, {"maxLength": names.MAX_ID_BYTES})]
+PolicyName = Annotated[str, Rule(named(names.check_id), {"maxLength": names.MAX_ID_BYTES})]
 Most = Annotated[int, Rule(_check_most, {"minimum": 1})]
 """A limit that leaves something: 1 or more."""
 Reason = Annotated[str, Rule(_check_reason, {"maxLength": MAX_REASON_BYTES})]

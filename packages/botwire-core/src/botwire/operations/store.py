@@ -8,9 +8,8 @@ batch, see `Operation.maintains`.
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, NamedTuple
 
-from botwire.errors import ConfigurationError
+from botwire.operations.annotations import Rule
 from botwire.operations.base import Operation, Paged, operation
-from botwire.operations.codecs import Rule
 from botwire.operations.fields import (
     MAX_PAGE,
     AnyNamespace,
@@ -22,15 +21,10 @@ from botwire.operations.fields import (
     Namespace,
     Prefix,
     Time,
+    one_of,
 )
 
-
-def _check_order(order: object, what: str) -> None:
-    if order not in ("bytes", "writes"):
-        raise ConfigurationError(f"{what} is 'bytes' or 'writes', not {order!r:.80}")
-
-
-UsageOrder = Annotated[str, Rule(_check_order, {"enum": ["bytes", "writes"]})]
+UsageOrder = Annotated[str, one_of(("bytes", "writes"))]
 """The orders of a list of namespaces."""
 
 # --- the whole store ------------------------------------------------------------------------

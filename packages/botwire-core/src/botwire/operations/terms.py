@@ -11,13 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from botwire.clock import DAY, SECOND
 from botwire.errors import QuotaExceededError
 from botwire.exact import Json
 from botwire.operations.fields import Count
 from botwire.work import Verdict, Work
-
-DAY = 86_400_000_000
-"""A day, in microseconds."""
 
 AUDIT_LOG = "audit"
 """The history in the system namespace that records deletions and changes of API keys."""
@@ -47,7 +45,7 @@ class Usage(NamedTuple):
 
     def seconds_left(self, now: int) -> float:
         """Returns the seconds until the next day begins."""
-        return max(1, ((self.day + 1) * DAY - now) / 1_000_000)
+        return max(1, ((self.day + 1) * DAY - now) / SECOND)
 
 
 class Quota(NamedTuple):

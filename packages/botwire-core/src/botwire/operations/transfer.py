@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar, NamedTuple, Self
 from botwire import names
 from botwire.errors import ConfigurationError, NotJSONError
 from botwire.exact import encode
+from botwire.operations.annotations import Checked, Rule
 from botwire.operations.base import Operation, Paged, operation
-from botwire.operations.codecs import Checked, Rule
 from botwire.operations.fields import (
     MAX_PAGE,
     CollectionName,

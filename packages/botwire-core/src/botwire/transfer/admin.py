@@ -17,7 +17,7 @@ from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE, check_namespace
 from botwire.transfer.erasing import erase
 from botwire.transfer.pages import apply, read_pages
-from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
+from botwire.transfer.progress import Progress, Tally
 from botwire.transfer.reading import list_namespaces, read_namespace
 
 LAST_BACKUP = "backups/last"
@@ -58,7 +58,7 @@ def check(
         for problem in apply(engine, namespace, ops.CheckNamespace()):
             yield f"{where}: {problem}"
         for line in read_namespace(engine, namespace, tally=tally, progress=progress):
-            tally.count(line.kind)
+            tally.count(line.kind, progress)
             entry = line.entry
             try:
                 if isinstance(entry, ops.KeyEntry) and not isinstance(entry.value, bytes):
@@ -69,8 +69,6 @@ def check(
                     entry.metadata.value  # noqa: B018
             except ValueError as error:
                 yield f"{where}: {line.kind} {entry[0]!r} is not JSON: {error}"
-            if progress is not None and tally.lines % REPORT_EVERY == 0:
-                progress(tally)
         yield from (f"{where}: {problem}" for problem in _check_words(engine, namespace))
 
 

@@ -16,7 +16,7 @@ from botwire.transfer.erasing import erase
 from botwire.transfer.lines import Line, NamespaceState, encode
 from botwire.transfer.pages import apply
 from botwire.transfer.policies import read_policies, write_policies
-from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
+from botwire.transfer.progress import Progress, Tally
 from botwire.transfer.reading import list_namespaces, read_namespace
 from botwire.transfer.restoring import Restorer
 
@@ -60,10 +60,8 @@ def copy(
         for line in read_namespace(source, namespace, tally=tally, progress=progress):
             if isinstance(line.entry, NamespaceState):
                 _expect_copy(target, namespace, line.entry, conflict)
-            tally.count(line.kind)
+            tally.count(line.kind, progress)
             restorer.add(line)
-            if progress is not None and tally.lines % REPORT_EVERY == 0:
-                progress(tally)
         restorer.close()
     if not patterns:
         policies = read_policies(source)
@@ -90,6 +88,10 @@ def _expect_copy(target: Engine, namespace: str, state: NamespaceState, conflict
     erase(target, namespace)
     if kept is not None:
         apply(target, namespace, ops.KeepPast(kept))
+
+
+ONLY_FIRST, ONLY_SECOND, DIFFERENT = "only in the first", "only in the second", "different"
+"""What a `Difference` may say."""
 
 
 class Difference(NamedTuple):
@@ -144,15 +146,12 @@ def compare(
         for one, other in _join(mine, theirs, lambda line: line.order):
             line = one or other
             assert line is not None  # `_join` never yields two Nones
-            tally.count(line.kind)
-            if progress is not None and tally.lines % REPORT_EVERY == 0:
-                progress(tally)
+            tally.count(line.kind, progress)
             if one is None or other is None:
                 if not _is_over(line):
-                    what = "only in the first" if other is None else "only in the second"
-                    yield _difference(line, what)
+                    yield _difference(line, ONLY_FIRST if other is None else ONLY_SECOND)
             elif _differ(one, other):
-                yield _difference(one, "different")
+                yield _difference(one, DIFFERENT)
     if not wanted:
         yield from compare_policies(first, second)
 
@@ -168,9 +167,7 @@ def compare_policies(first: Engine, second: Engine) -> Iterator[Difference]:
         assert policy is not None  # `_join` never yields two Nones
         if one == other:
             continue
-        what = "different"
-        if one is None or other is None:
-            what = "only in the first" if other is None else "only in the second"
+        what = ONLY_FIRST if other is None else ONLY_SECOND if one is None else DIFFERENT
         kind = "hold" if policy.hold else "policy"
         yield Difference(policy.namespaces, kind, policy.name, "", what)
 

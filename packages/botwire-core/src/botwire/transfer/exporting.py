@@ -8,7 +8,7 @@ from typing import IO
 from botwire.engines.protocol import Engine
 from botwire.transfer import lines
 from botwire.transfer.policies import read_policies
-from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
+from botwire.transfer.progress import Progress, Tally
 from botwire.transfer.reading import list_namespaces, read_texts
 
 
@@ -42,9 +42,7 @@ def export(
     for namespace in list_namespaces(engine, patterns):
         for kind, text in read_texts(engine, namespace, tally=tally, progress=progress):
             file.write(text)
-            tally.count(kind)
-            if progress is not None and tally.lines % REPORT_EVERY == 0:
-                progress(tally)
+            tally.count(kind, progress)
     for policy in () if patterns else read_policies(engine):
         file.write(lines.policy_text(policy))
         tally.count("policy")

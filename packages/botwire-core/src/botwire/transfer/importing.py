@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from botwire.engines.protocol import Engine
 from botwire.errors import APIError, ConfigurationError, NotFoundError
 from botwire.operations import REFUSE
-from botwire.operations import RetentionPolicy as Policy
+from botwire.retention import Policy
 from botwire.transfer import lines
 from botwire.transfer.policies import write_policies
-from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
+from botwire.transfer.progress import Progress, Tally
 from botwire.transfer.reading import matcher
 from botwire.transfer.restoring import Restorer
 
@@ -67,18 +67,16 @@ def load(
                 whole = True
                 continue
             if document["type"] == "policy":
-                tally.count("policy")
+                tally.count("policy", progress)
                 policies.append(lines.to_policy(document))
                 continue
             line = lines.from_document(document)
-            tally.count(line.kind)
+            tally.count(line.kind, progress)
             if wanted(line.namespace):
                 missing.discard(line.namespace)
                 restorer.add(line)
             elif line.kind in ("key", "item", "record"):
                 tally.skipped += 1
-        if progress is not None and tally.lines % REPORT_EVERY == 0:
-            progress(tally)
     with _at_line(number):
         restorer.close()
         if patterns:

@@ -51,9 +51,11 @@ class Tally:
         entries = self.key + self.item + self.record + self.policy
         return entries - self.written - self.kept - self.expired - self.skipped
 
-    def count(self, kind: str) -> None:
-        """Counts a line."""
+    def count(self, kind: str, progress: Progress | None = None) -> None:
+        """Counts a line, and reports every `REPORT_EVERY` lines."""
         setattr(self, kind, getattr(self, kind) + 1)
+        if progress is not None and self.lines % REPORT_EVERY == 0:
+            progress(self)
 
     def counts(self) -> dict[str, int]:
         """Returns the number of lines read by kind; ``policy`` only if any were read."""

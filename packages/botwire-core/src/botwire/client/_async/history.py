@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from botwire import operations as ops
 from botwire.client._async.calls import AsyncCalls
-from botwire.client.encoding import encode_ids, encode_items, encode_object
+from botwire.client.encoding import encode_ids, encode_item_name, encode_items, encode_object
 from botwire.client.operators import AsyncHistoryOperators
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError
@@ -132,7 +132,7 @@ class AsyncHistory(AsyncHistoryOperators):
             ConflictError: Someone else updated the item first.
             NotJSONError: JSON cannot hold the value; the message says where.
         """
-        seq, id = (None, seq_or_id) if isinstance(seq_or_id, str) else (seq_or_id, None)
+        seq, id = encode_item_name(seq_or_id)
         operation = ops.UpdateItem(self.name, Json.of(value), seq, id, if_value_version, self.ttl)
         return await self._calls.apply(operation)
 
@@ -148,7 +148,7 @@ class AsyncHistory(AsyncHistoryOperators):
             seq_or_id: The item's sequence number, or its id.
             limit: How many at most; None returns all.
         """
-        seq, id = (None, seq_or_id) if isinstance(seq_or_id, str) else (seq_or_id, None)
+        seq, id = encode_item_name(seq_or_id)
         versions: list[ItemVersion] = []
         async for page in self._calls.pages(ops.ReadItemVersions(self.name, seq, id), limit):
             versions += [ItemVersion.of(version) for version in page.versions]

@@ -15,7 +15,7 @@ from botwire.arguments import check_seconds
 from botwire.client._async.calls import AsyncCalls
 from botwire.client._async.history import AsyncHistory
 from botwire.client._async.past import AsyncMemoryPast, moment_of
-from botwire.client._async.recall import recall, remember
+from botwire.client._async.recall import AsyncMemories
 from botwire.client._async.records import AsyncRecords
 from botwire.client._async.transaction import AsyncTransaction
 from botwire.client._async.watching import watch
@@ -421,9 +421,7 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
         Raises:
             EmbedderMismatchError: The stored vectors come from another embedder.
         """
-        return await remember(
-            self.records(), self._calls, self._embedder, text, about, tags, id, ttl
-        )
+        return await self._memories().remember(text, about, tags, id, ttl)
 
     async def recall(
         self,
@@ -451,17 +449,10 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
         Raises:
             EmbedderMismatchError: The stored vectors come from another embedder.
         """
-        return await recall(
-            self.records(),
-            self._calls,
-            self._embedder,
-            query,
-            about,
-            tags,
-            since,
-            limit,
-            max_chars,
-        )
+        return await self._memories().recall(query, about, tags, since, limit, max_chars)
+
+    def _memories(self) -> AsyncMemories:
+        return AsyncMemories(self.records(), self._calls, self._embedder)
 
     # --- across the shapes ------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from botwire import operations as ops
 from botwire.client._sync.calls import Calls
-from botwire.client.encoding import encode_ids, encode_items, encode_object
+from botwire.client.encoding import encode_ids, encode_item_name, encode_items, encode_object
 from botwire.client.operators import HistoryOperators
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError
@@ -133,7 +133,7 @@ class History(HistoryOperators):
             ConflictError: Someone else updated the item first.
             NotJSONError: JSON cannot hold the value; the message says where.
         """
-        seq, id = (None, seq_or_id) if isinstance(seq_or_id, str) else (seq_or_id, None)
+        seq, id = encode_item_name(seq_or_id)
         operation = ops.UpdateItem(self.name, Json.of(value), seq, id, if_value_version, self.ttl)
         return self._calls.apply(operation)
 
@@ -147,7 +147,7 @@ class History(HistoryOperators):
             seq_or_id: The item's sequence number, or its id.
             limit: How many at most; None returns all.
         """
-        seq, id = (None, seq_or_id) if isinstance(seq_or_id, str) else (seq_or_id, None)
+        seq, id = encode_item_name(seq_or_id)
         versions: list[ItemVersion] = []
         for page in self._calls.pages(ops.ReadItemVersions(self.name, seq, id), limit):
             versions += [ItemVersion.of(version) for version in page.versions]

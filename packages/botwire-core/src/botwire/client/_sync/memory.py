@@ -16,7 +16,7 @@ from botwire.arguments import check_seconds
 from botwire.client._sync.calls import Calls
 from botwire.client._sync.history import History
 from botwire.client._sync.past import MemoryPast, moment_of
-from botwire.client._sync.recall import recall, remember
+from botwire.client._sync.recall import Memories
 from botwire.client._sync.records import Records
 from botwire.client._sync.transaction import Transaction
 from botwire.client._sync.watching import watch
@@ -414,7 +414,7 @@ class Memory(MemoryPast, MemoryOperators):
         Raises:
             EmbedderMismatchError: The stored vectors come from another embedder.
         """
-        return remember(self.records(), self._calls, self._embedder, text, about, tags, id, ttl)
+        return self._memories().remember(text, about, tags, id, ttl)
 
     def recall(
         self,
@@ -442,17 +442,10 @@ class Memory(MemoryPast, MemoryOperators):
         Raises:
             EmbedderMismatchError: The stored vectors come from another embedder.
         """
-        return recall(
-            self.records(),
-            self._calls,
-            self._embedder,
-            query,
-            about,
-            tags,
-            since,
-            limit,
-            max_chars,
-        )
+        return self._memories().recall(query, about, tags, since, limit, max_chars)
+
+    def _memories(self) -> Memories:
+        return Memories(self.records(), self._calls, self._embedder)
 
     # --- across the shapes ------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from botwire import operations as ops
 from botwire.client._sync.calls import Calls
 from botwire.client.encoding import (
     encode_ids,
+    encode_item_name,
     encode_items,
     encode_list,
     encode_object,
@@ -180,7 +181,7 @@ class TransactionHistory:
         self, seq_or_id: int | str, value: Any, *, if_value_version: int | None = None
     ) -> None:
         """Replaces the value of an item; see `History.update`."""
-        seq, id = (None, seq_or_id) if isinstance(seq_or_id, str) else (seq_or_id, None)
+        seq, id = encode_item_name(seq_or_id)
         self._add(ops.UpdateItem(self.name, Json.of(value), seq, id, if_value_version, self._ttl))
 
     def set_metadata(self, metadata: Mapping[str, Any], *, if_version: int | None = None) -> None:

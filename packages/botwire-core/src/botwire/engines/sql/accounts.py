@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from botwire.clock import DAY
 from botwire.engines.sql import store, tables
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps
 from botwire.names import to_bytes
-from botwire.operations.terms import DAY, BatchTerms, Usage
+from botwire.operations.terms import BatchTerms, Usage
 
 KEPT_CHANGES = 10_000
 """How many of a namespace's latest changes can be read, if they are at most a day old."""

@@ -17,6 +17,7 @@ from botwire import operations as ops
 from botwire import wire
 from botwire.engines.sql import (  # noqa: F401 - importing a module registers its handlers
     accounts,
+    checks,
     deletes,
     dumping,
     forks,
@@ -25,6 +26,8 @@ from botwire.engines.sql import (  # noqa: F401 - importing a module registers i
     history_removal,
     holds,
     keys,
+    old_items,
+    old_records,
     pages,
     past,
     past_restoring,
@@ -33,6 +36,8 @@ from botwire.engines.sql import (  # noqa: F401 - importing a module registers i
     record_reads,
     records,
     restoring,
+    restoring_histories,
+    restoring_records,
     retention,
     search,
     store,
@@ -132,47 +137,24 @@ def write(
     row = yield from accounts.enter(namespace, now, lock, idempotency_id)
     if locked is not None:
         locked()
-    answer = None if batch.terms is None else batch.terms.answer
-    author = to_stored(batch.author)
+    usage = row.usage.on(now)
+    if row.answered is not None:
+        results = _recorded(batch, row.answered)
+        if batch.terms is not None:
+            batch.terms.tell(usage)
+        return results
+
     context = Context(
         *(namespace, now, row.revision),
         lock=lock,
-        limit=answer,
+        limit=None if batch.terms is None else batch.terms.answer,
         plan=plan,
-        author=author,
+        author=to_stored(batch.author),
         keeps_past=row.keeps_past,
     )
     context.known = row.largest
-    usage = row.usage.on(now)
-    if row.answered is not None:
-        recorded = json.loads(row.answered)
-        if batch.digest not in (None, recorded.get("digest", batch.digest)):
-            raise InvalidRequestError(
-                f"the id {batch.idempotency_id!r:.80} was used by another request: a request that "
-                "is sent again is the same in every byte, and a new one has a new id",
-                status=422,
-            )
-        if batch.terms is not None:
-            batch.terms.tell(usage)
-        return wire.decode_results(batch.operations, recorded)
-
-    results: ops.Results = []
-    changed: list[int] = []
-    writes = 0
-    for index, operation in enumerate(batch.operations):
-        at = context.begun = context.revision
-        held = yield from holds.find(context, operation)
-        if held:
-            result = yield from handler_of(operation)(context, holds.lasting(operation))
-            holds.check(context, operation, held, result, at)
-        else:
-            result = yield from handler_of(operation)(context, operation)
-        results.append(result)
-        if answer is not None and len(batch.operations) > 1:
-            context.answered += pages.size_of(result)
-        if context.revision > at or operation.storewide or operation.admin:
-            changed.append(index)
-            writes += not (operation.removes or operation.admin)
+    results, changed = yield from _write(context, batch.operations)
+    writes = sum(not (batch.operations[i].removes or batch.operations[i].admin) for i in changed)
     yield WAIT  # until `context.grown` is known
 
     if batch.terms is not None:
@@ -187,6 +169,40 @@ def write(
         answer_text = wire.encode_results(batch.operations, results, batch.digest)
         yield Statement(tables.REQUESTS.insert, (namespace, idempotency_id, answer_text, now))
     return results
+
+
+def _recorded(batch: ops.Batch, answered: str) -> ops.Results:
+    """Returns the results of a batch that was applied before, and is sent again."""
+    recorded = json.loads(answered)
+    if batch.digest not in (None, recorded.get("digest", batch.digest)):
+        raise InvalidRequestError(
+            f"the id {batch.idempotency_id!r:.80} was used by another request: a request that "
+            "is sent again is the same in every byte, and a new one has a new id",
+            status=422,
+        )
+    return wire.decode_results(batch.operations, recorded)
+
+
+def _write(
+    context: Context, operations: Sequence[ops.AnyOperation]
+) -> Steps[tuple[ops.Results, list[int]]]:
+    """Applies operations; returns their results, and the indexes of those that changed anything."""
+    results: ops.Results = []
+    changed: list[int] = []
+    for index, operation in enumerate(operations):
+        at = context.begun = context.revision
+        held = yield from holds.find(context, operation)
+        if held:
+            result = yield from handler_of(operation)(context, holds.lasting(operation))
+            holds.check(context, operation, held, result, at)
+        else:
+            result = yield from handler_of(operation)(context, operation)
+        results.append(result)
+        if context.limit is not None and len(operations) > 1:
+            context.answered += pages.size_of(result)
+        if context.revision > at or operation.storewide or operation.admin:
+            changed.append(index)
+    return results, changed
 
 
 def _write_down(terms: BatchTerms | None, changed: Sequence[int], done: Context) -> Steps[None]:

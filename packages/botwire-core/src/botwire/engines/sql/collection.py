@@ -6,13 +6,9 @@ from typing import NamedTuple
 
 from botwire.engines.sql import past_rows, tables
 from botwire.engines.sql.steps import Context, Statement, Steps
+from botwire.engines.sql.tables import IN_COLLECTION, LIVE_RECORDS
 from botwire.errors import InvalidRequestError
 from botwire.names import to_bytes
-
-HERE = "namespace = ? AND collection = ?"
-"""The condition that a row belongs to a collection."""
-LIVE_HERE = f"{HERE} AND {tables.LIVE}"
-"""The condition that a record belongs to a collection and has not expired at a given time."""
 
 
 class Collection(NamedTuple):
@@ -36,7 +32,7 @@ def read_collection(context: Context, name: str) -> Steps[Collection]:
     """Returns a collection's row, all zeros if nothing was ever put into it."""
     key = to_bytes(name)
     rows = yield Statement(
-        f"SELECT {tables.COLLECTIONS.columns} FROM botwire_collections WHERE {HERE}",
+        f"SELECT {tables.COLLECTIONS.columns} FROM botwire_collections WHERE {IN_COLLECTION}",
         (context.namespace, key),
     )
     return Collection(key, *rows[0]) if rows else Collection(key)
@@ -47,7 +43,7 @@ def has_records(context: Context, collection: Collection) -> Steps[bool]:
     if not collection.size or not collection.expiring:
         return bool(collection.size)
     rows = yield Statement(
-        f"SELECT 1 FROM botwire_records WHERE {LIVE_HERE} LIMIT 1",
+        f"SELECT 1 FROM botwire_records WHERE {LIVE_RECORDS} LIMIT 1",
         (context.namespace, collection.name, context.now),
     )
     return bool(rows)
@@ -62,7 +58,8 @@ def read_dimension(context: Context, collection: Collection) -> Steps[int | None
 
 def save_collection(context: Context, collection: Collection) -> Steps[None]:
     """Writes a collection's row."""
-    yield from past_rows.keep(context, "collections", HERE, (context.namespace, collection.name))
+    here = (context.namespace, collection.name)
+    yield from past_rows.keep(context, "collections", IN_COLLECTION, here)
     yield Statement(_SAVE, (context.namespace, *collection[:-1], context.until))
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from botwire import operations as ops
 from botwire.engines.sql import record_reads, records, word_index
-from botwire.engines.sql.collection import HERE, LIVE_HERE, Collection, save_collection
+from botwire.engines.sql.collection import Collection, save_collection
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.plans import MAX_CHANGED, Selected, SelectedRecord, UnplannedError
 from botwire.engines.sql.steps import Context, Statement, Steps, chunks, count_in, marks
+from botwire.engines.sql.tables import IN_COLLECTION, LIVE_RECORDS
 from botwire.names import to_bytes
 
 SELECTED = 50_000
@@ -34,7 +35,7 @@ def _delete_records(context: Context, op: ops.DeleteRecords) -> Steps[int]:
     if op.all and is_short:
         if collection.expiring:
             rows = yield Statement(
-                f"SELECT count(*) FROM botwire_records WHERE {HERE} AND expires_at <= ?",
+                f"SELECT count(*) FROM botwire_records WHERE {IN_COLLECTION} AND expires_at <= ?",
                 (*here, context.now),
             )
             gone = count_in(rows)
@@ -113,7 +114,7 @@ def part(
     for chunk in chunks(ids):
         rows = yield Statement(
             "SELECT id, length(text) FROM botwire_records "
-            f"WHERE {LIVE_HERE} AND id IN ({marks(chunk)})",
+            f"WHERE {LIVE_RECORDS} AND id IN ({marks(chunk)})",
             (context.namespace, collection, context.now, *chunk),
         )
         lengths: dict[bytes, int] = dict(rows)
@@ -146,14 +147,15 @@ def renewed(
     sql, parameters = record_reads.conditions(replace(where, ids=None))
     here = (context.namespace, collection.name, selected.revision)
     changed = yield Statement(
-        f"SELECT id FROM botwire_records WHERE {HERE} AND version > ? LIMIT ?", (*here, limit)
+        f"SELECT id FROM botwire_records WHERE {IN_COLLECTION} AND version > ? LIMIT ?",
+        (*here, limit),
     )
     if len(changed) > MAX_CHANGED and limit == MAX_CHANGED + 1:
         raise UnplannedError("many records were written meanwhile")
     if changed:
         rows = yield Statement(
             "SELECT id, created_at, tags, metadata FROM botwire_records "
-            f"WHERE {LIVE_HERE} AND version > ?{sql}",
+            f"WHERE {LIVE_RECORDS} AND version > ?{sql}",
             (context.namespace, collection.name, context.now, selected.revision, *parameters),
         )
         passing = record_reads.tester(where)
@@ -178,7 +180,7 @@ def _without_gone(
     for start in range(0, len(found), _MANY):
         chunk = [one.id for one in found[start : start + _MANY]]
         rows = yield Statement(
-            f"SELECT id FROM botwire_records WHERE {HERE} AND id IN ({marks(chunk)})",
+            f"SELECT id FROM botwire_records WHERE {IN_COLLECTION} AND id IN ({marks(chunk)})",
             (context.namespace, collection, *chunk),
         )
         if rows:

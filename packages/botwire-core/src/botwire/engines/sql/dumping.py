@@ -7,10 +7,10 @@ from typing import Any
 
 from botwire import operations as ops
 from botwire.engines.sql import history_rows, pages, sizes, tables
-from botwire.engines.sql.collection import LIVE_HERE
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.pages import Source
 from botwire.engines.sql.steps import Context, Statement, Steps, bounds, marks
+from botwire.engines.sql.tables import LIVE_RECORDS
 from botwire.names import from_bytes, to_bytes
 
 
@@ -74,7 +74,7 @@ def _records(
 ) -> Steps[ops.RecordPage]:
     source = Source(
         f"SELECT {tables.RECORD_ENTRY}",
-        f"FROM botwire_records WHERE {LIVE_HERE}{condition}",
+        f"FROM botwire_records WHERE {LIVE_RECORDS}{condition}",
         (context.namespace, to_bytes(op.collection), context.now, *parameters),
         sizes.RECORD,
     )
@@ -86,7 +86,7 @@ def _records(
 def _dump_record_ids(context: Context, op: ops.DumpRecordIds) -> Steps[ops.IdPage]:
     condition, parameters = bounds("id", "", op.after)
     rows = yield Statement(
-        f"SELECT id FROM botwire_records WHERE {LIVE_HERE}{condition} ORDER BY id LIMIT ?",
+        f"SELECT id FROM botwire_records WHERE {LIVE_RECORDS}{condition} ORDER BY id LIMIT ?",
         (context.namespace, to_bytes(op.collection), context.now, *parameters, op.limit + 1),
     )
     ids = tuple([from_bytes(id) for (id,) in rows[: op.limit]])

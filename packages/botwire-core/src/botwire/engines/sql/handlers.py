@@ -38,6 +38,11 @@ def handler_of(operation: ops.Operation[R]) -> Handler[R]:
     return handler
 
 
+def apply(context: Context, operation: ops.Operation[R]) -> Steps[R]:
+    """Applies an operation as a part of another one, and returns its result."""
+    return (yield from handler_of(operation)(context, operation))
+
+
 def check_complete() -> None:
     """Raises `ConfigurationError` if one of BotWire's own operations has no handler."""
     for cls in ops.BY_CLASS:

@@ -18,7 +18,6 @@ from botwire.engines.sql import pages, past_rows, sizes, tables
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.history_removal import delete_items, empty, remove
 from botwire.engines.sql.history_rows import (
-    HERE,
     STAT,
     Stat,
     bury,
@@ -38,6 +37,7 @@ from botwire.engines.sql.steps import (
     chunks,
     marks,
 )
+from botwire.engines.sql.tables import IN_HISTORY
 from botwire.errors import ConflictError, NotFoundError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
@@ -78,7 +78,7 @@ def _expect_last(context: Context, name: str, if_last: int | None) -> Steps[None
             )
 
     yield Statement(
-        f"SELECT last_seq FROM botwire_histories WHERE {HERE}",
+        f"SELECT last_seq FROM botwire_histories WHERE {IN_HISTORY}",
         (context.namespace, to_bytes(name)),
         then=compare,
     )
@@ -88,7 +88,7 @@ def _floor(column: str) -> str:
     """Returns SQL for the number of the last item hidden from readers."""
     return (
         f"COALESCE((SELECT CASE WHEN expires_at <= ? THEN last_seq ELSE {column} END "
-        f"FROM botwire_histories WHERE {HERE}), 0)"
+        f"FROM botwire_histories WHERE {IN_HISTORY}), 0)"
     )
 
 
@@ -122,11 +122,11 @@ def _known(context: Context, history: bytes, ids: Sequence[str | None]) -> Steps
         return {}
     stats: Rows = []
     yield Statement(
-        f"SELECT {STAT} FROM botwire_histories WHERE {HERE}",
+        f"SELECT {STAT} FROM botwire_histories WHERE {IN_HISTORY}",
         (context.namespace, history),
         then=stats.extend,
     )
-    own = f"FROM botwire_items WHERE {HERE}", [context.namespace, history]
+    own = f"FROM botwire_items WHERE {IN_HISTORY}", [context.namespace, history]
     found = yield from _numbered(own, given)
     stat = Stat(*stats[0]) if stats else Stat()
     seen = stat.on(context.now)
@@ -163,7 +163,7 @@ def append(
     added = [sizes.item(id, value, author) for id, value in stored]
     now, expires_at = context.now, context.expiry(ttl)
     version = context.change("history", "append", history)
-    yield from past_rows.keep(context, "histories", HERE, (context.namespace, history))
+    yield from past_rows.keep(context, "histories", IN_HISTORY, (context.namespace, history))
     rows = yield Statement(
         _APPEND,
         (
@@ -228,7 +228,7 @@ def _update_item(context: Context, op: ops.UpdateItem) -> Steps[int]:
     new = context.change("history", "update", history)
     yield Statement(
         f"UPDATE botwire_items SET value_json = ?, version = ?, author = ?, since = NULL "
-        f"WHERE {HERE} AND seq = ?",
+        f"WHERE {IN_HISTORY} AND seq = ?",
         (op.value.text, new, context.author, context.namespace, history, seq),
     )
     added = sizes.item(id, op.value, context.author)
@@ -296,12 +296,15 @@ def _read_history(context: Context, op: ops.ReadHistory) -> Steps[ops.ItemPage]:
     # Sent along with the query for the items, because few histories share items.
     forked: Rows = []
     yield Statement(
-        f"SELECT {STAT} FROM botwire_histories WHERE {HERE} AND base IS NOT NULL",
+        f"SELECT {STAT} FROM botwire_histories WHERE {IN_HISTORY} AND base IS NOT NULL",
         here,
         then=forked.extend,
     )
     own = pages.Source(
-        select, f"FROM botwire_items WHERE {HERE} AND {condition}", [*here, *bounds], sizes.ITEM
+        select,
+        f"FROM botwire_items WHERE {IN_HISTORY} AND {condition}",
+        [*here, *bounds],
+        sizes.ITEM,
     )
     rows, more = yield from pages.read_page(context, own, order, op.limit)
     if forked:

@@ -8,7 +8,6 @@ from botwire import operations as ops
 from botwire.engines.sql import sizes
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.history_rows import (
-    HERE,
     STAT,
     Stat,
     bury,
@@ -21,7 +20,8 @@ from botwire.engines.sql.history_rows import (
     save,
     trim,
 )
-from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
+from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks, sum_of
+from botwire.engines.sql.tables import IN_HISTORY
 from botwire.names import to_bytes
 
 
@@ -49,7 +49,8 @@ def remove(
         parameters = (*chunk, stat.dead_seq)
         stat = yield from keep_past(context, history, stat, condition, parameters)
         rows = yield Statement(
-            f"DELETE FROM botwire_items WHERE {HERE} AND {condition} RETURNING seq, {sizes.ITEM}",
+            f"DELETE FROM botwire_items WHERE {IN_HISTORY} AND {condition} "
+            f"RETURNING seq, {sizes.ITEM}",
             (context.namespace, history, *parameters),
         )
         deleted += [seq for seq, _ in rows]
@@ -66,6 +67,22 @@ def remove(
         )
         yield from save(context, history, stat)
     return len(deleted)
+
+
+def drop_items(
+    context: Context, history: bytes, stat: Stat, seqs: Sequence[int]
+) -> Steps[tuple[Stat, int]]:
+    """Deletes items; returns the row, whose counts are as before, and the bytes freed."""
+    freed = 0
+    for chunk in chunks(seqs):
+        condition = f"seq IN ({marks(chunk)})"
+        stat = yield from keep_past(context, history, stat, condition, chunk)
+        rows = yield Statement(
+            f"DELETE FROM botwire_items WHERE {IN_HISTORY} AND {condition} RETURNING {sizes.ITEM}",
+            (context.namespace, history, *chunk),
+        )
+        freed += sum_of(rows)
+    return stat, freed
 
 
 def _leave_out(
@@ -103,12 +120,13 @@ def empty(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
     """Deletes all items; returns the row, which keeps its metadata and expiry."""
     here = (context.namespace, history)
     stat = yield from keep_past(context, history, stat, "1 = 1", ())
-    yield Statement(f"DELETE FROM botwire_items WHERE {HERE}", here)
+    yield Statement(f"DELETE FROM botwire_items WHERE {IN_HISTORY}", here)
     yield from release(context, stat.shared)
     left = stat.metadata_size
     if stat.past:
         rows = yield Statement(
-            f"SELECT COALESCE(sum({sizes.ITEM}), 0) FROM botwire_forked_items WHERE {HERE}", here
+            f"SELECT COALESCE(sum({sizes.ITEM}), 0) FROM botwire_forked_items WHERE {IN_HISTORY}",
+            here,
         )
         left += int(rows[0][0])
     context.grown -= stat.bytes - left
@@ -198,7 +216,8 @@ def sweep(context: Context, most: int) -> Steps[int]:
         stat = Stat(*columns)
         if stat.dead:
             found = yield Statement(
-                f"SELECT seq FROM botwire_items WHERE {HERE} AND seq <= ? ORDER BY seq LIMIT ?",
+                f"SELECT seq FROM botwire_items WHERE {IN_HISTORY} AND seq <= ? "
+                "ORDER BY seq LIMIT ?",
                 (context.namespace, history, stat.dead_seq, most),
             )
             removed = yield from remove(
@@ -217,11 +236,12 @@ def _forget_past(context: Context, history: bytes, stat: Stat, most: int) -> Ste
     """Deletes some past items of a history without forks; returns how many."""
     here = (context.namespace, history)
     rows = yield Statement(
-        f"DELETE FROM botwire_forked_items WHERE {HERE} AND (seq, until) IN (SELECT seq, until "
-        f"FROM botwire_forked_items WHERE {HERE} LIMIT ?) RETURNING {sizes.ITEM}",
+        f"DELETE FROM botwire_forked_items WHERE {IN_HISTORY} AND (seq, until) IN "
+        f"(SELECT seq, until FROM botwire_forked_items WHERE {IN_HISTORY} LIMIT ?) "
+        f"RETURNING {sizes.ITEM}",
         (*here, *here, most),
     )
-    freed = sum(size for (size,) in rows)
+    freed = sum_of(rows)
     context.grown -= freed
     left = stat._replace(past=stat.past - len(rows), bytes=stat.bytes - freed)
     yield from save(context, history, left)

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 from botwire import operations as ops
 from botwire.engines.sql import past_rows, sizes, tables
-from botwire.engines.sql.steps import Context, Statement, Steps, count_in
+from botwire.engines.sql.steps import Context, Statement, Steps, count_in, sum_of
+from botwire.engines.sql.tables import IN_HISTORY
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
 
-HERE = "namespace = ? AND history = ?"
-"""The condition that a row belongs to a history."""
 EXISTS = "(size + archived > 0 OR metadata IS NOT NULL)"
 """The condition that an unexpired history holds anything."""
 STAT = tables.HISTORIES.columns
@@ -116,7 +115,7 @@ class Stat(NamedTuple):
 def read_row(context: Context, history: bytes) -> Steps[Stat]:
     """Returns the row of a history, all zeros if there is none."""
     rows = yield Statement(
-        f"SELECT {STAT} FROM botwire_histories WHERE {HERE}", (context.namespace, history)
+        f"SELECT {STAT} FROM botwire_histories WHERE {IN_HISTORY}", (context.namespace, history)
     )
     return Stat(*rows[0]) if rows else Stat()
 
@@ -144,7 +143,7 @@ def bury(context: Context, history: bytes, stat: Stat, new: int = 0) -> Steps[St
     own = stat.size + stat.archived - new
     if shared:
         rows = yield Statement(
-            f"SELECT count(*) FROM botwire_items WHERE {HERE} AND seq > ? AND seq <= ?",
+            f"SELECT count(*) FROM botwire_items WHERE {IN_HISTORY} AND seq > ? AND seq <= ?",
             (context.namespace, history, shared[0].up_to, stat.last_seq - new),
         )
         own = count_in(rows)
@@ -164,9 +163,9 @@ def metadata_of(text: str | None) -> Json:
 # --- items ----------------------------------------------------------------------------------
 
 _COLUMNS = f"{tables.HISTORY_ITEM}, since"
-_OWN = f"SELECT {_COLUMNS} FROM botwire_items WHERE {HERE}"
+_OWN = f"SELECT {_COLUMNS} FROM botwire_items WHERE {IN_HISTORY}"
 _RANGE = f"seq > ? AND seq <= ? AND {tables.WRITTEN} <= ?"
-_PAST = f"SELECT {_COLUMNS} FROM botwire_forked_items WHERE {HERE} AND {_RANGE} AND until > ?"
+_PAST = f"SELECT {_COLUMNS} FROM botwire_forked_items WHERE {IN_HISTORY} AND {_RANGE} AND until > ?"
 
 
 def state_of(name: str, stat: Stat) -> ops.HistoryState:
@@ -226,21 +225,21 @@ def keep_past(
     items that are about to change.
     """
     yield from past_rows.keep(
-        context, "items", f"{HERE} AND {condition}", (context.namespace, history, *parameters)
+        context, "items", f"{IN_HISTORY} AND {condition}", (context.namespace, history, *parameters)
     )
     if not stat.forks:
         return stat
     rows = yield Statement(
         "INSERT INTO botwire_forked_items (namespace, history, seq, until, id, value_json, "
         "created_at, version, author, since) SELECT namespace, history, seq, CAST(? AS BIGINT), "
-        f"id, value_json, created_at, version, author, since FROM botwire_items WHERE {HERE} "
+        f"id, value_json, created_at, version, author, since FROM botwire_items WHERE {IN_HISTORY} "
         f"AND {_KEPT} AND {condition} RETURNING {sizes.ITEM}",
         (
             *(context.until, context.namespace, history),
             *(stat.forked_seq, stat.forked_version, *parameters),
         ),
     )
-    kept = sum(size for (size,) in rows)
+    kept = sum_of(rows)
     context.grown += kept
     return stat._replace(past=stat.past + len(rows), bytes=stat.bytes + kept)
 
@@ -249,10 +248,10 @@ def remove_dead(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
     """Deletes the dead items of a history; returns its row."""
     stat = yield from keep_past(context, history, stat, "seq <= ?", (stat.dead_seq,))
     rows = yield Statement(
-        f"DELETE FROM botwire_items WHERE {HERE} AND seq <= ? RETURNING {sizes.ITEM}",
+        f"DELETE FROM botwire_items WHERE {IN_HISTORY} AND seq <= ? RETURNING {sizes.ITEM}",
         (context.namespace, history, stat.dead_seq),
     )
-    freed = sum(size for (size,) in rows)
+    freed = sum_of(rows)
     context.grown -= freed
     stat = stat._replace(dead=0, bytes=stat.bytes - freed)
     yield from save(context, history, stat)
@@ -269,7 +268,7 @@ def share(context: Context, shared: Sequence[Shared]) -> Steps[None]:
             "UPDATE botwire_histories SET forks = forks + 1, "
             "forked_seq = CASE WHEN forked_seq < ? THEN ? ELSE forked_seq END, "
             "forked_version = CASE WHEN forked_version < ? THEN ? ELSE forked_version END "
-            f"WHERE {HERE}",
+            f"WHERE {IN_HISTORY}",
             (*(one.up_to, one.up_to, one.version, one.version), context.namespace, one.history),
         )
 
@@ -287,7 +286,7 @@ def release(context: Context, shared: Sequence[Shared], *, for_good: bool = Fals
             "UPDATE botwire_histories SET forks = forks - 1, "
             "forked_seq = CASE WHEN forks = 1 THEN 0 ELSE forked_seq END, "
             "forked_version = CASE WHEN forks = 1 THEN 0 ELSE forked_version END "
-            f"WHERE {HERE}",
+            f"WHERE {IN_HISTORY}",
             (context.namespace, one.history),
         )
 
@@ -303,7 +302,7 @@ def own_all(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
         f"SELECT ?, ?, {_COLUMNS} FROM {table} WHERE seq <= ? RETURNING {sizes.ITEM}",
         (context.namespace, history, *parameters, shared[0].up_to),
     )
-    copied = sum(size for (size,) in rows)
+    copied = sum_of(rows)
     context.grown += copied
     yield from release(context, shared)
     return stat.sharing(())._replace(bytes=stat.bytes + copied)

@@ -20,6 +20,7 @@ from botwire.engines.sql import past_rows
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.history_rows import STAT, Stat, save
 from botwire.engines.sql.steps import Context, Statement, Steps, marks
+from botwire.engines.sql.tables import IN_COLLECTION, THIS_KEY
 from botwire.exact import Json
 from botwire.names import (
     SYSTEM_NAMESPACE,
@@ -51,6 +52,20 @@ def read_policies(*, hold: bool) -> Steps[list[ops.RetentionPolicy]]:
     return [decode(text) for (text,) in rows]
 
 
+def _holds_on(context: Context, namespace: str) -> Steps[list[ops.RetentionPolicy]]:
+    """Returns the holds whose patterns match a namespace; the batch reads all holds once."""
+    if context.holds is None:
+        context.holds = yield from read_policies(hold=True)
+    return [hold for hold in context.holds if matches(hold.namespaces, namespace)]
+
+
+def is_held(context: Context, history: str | None = None) -> Steps[bool]:
+    """Returns whether a hold covers a history of the namespace, or with None, its records."""
+    namespace = from_bytes(context.namespace)
+    here = yield from _holds_on(context, namespace)
+    return any(hold.covers(namespace, history) for hold in here)
+
+
 def decode(text: str) -> ops.RetentionPolicy:
     """Returns the policy stored in a key of the system namespace."""
     policy: ops.RetentionPolicy = wire.decode_stored(
@@ -74,9 +89,7 @@ def find(context: Context, operation: ops.AnyOperation) -> Steps[Sequence[ops.Re
         namespace = operation.name
     elif is_reserved(namespace):
         return ()
-    if context.holds is None:
-        context.holds = yield from read_policies(hold=True)
-    here = [hold for hold in context.holds if matches(hold.namespaces, namespace)]
+    here = yield from _holds_on(context, namespace)
     if not here:
         return ()
     if isinstance(operation, ops.ForgetNamespace):
@@ -84,7 +97,7 @@ def find(context: Context, operation: ops.AnyOperation) -> Steps[Sequence[ops.Re
     history = _history_of(operation)
     if isinstance(operation, ops.DeleteKey):
         rows = yield Statement(
-            "SELECT 1 FROM botwire_keys WHERE namespace = ? AND key = ? AND expires_at IS NOT NULL",
+            f"SELECT 1 FROM botwire_keys WHERE {THIS_KEY} AND expires_at IS NOT NULL",
             (context.namespace, to_bytes(operation.key)),
         )
         if rows:
@@ -195,9 +208,7 @@ def check(
 @handles(ops.FindHolds)
 def _find_holds(context: Context, op: ops.FindHolds) -> Steps[tuple[ops.RetentionPolicy, ...]]:
     namespace = from_bytes(context.namespace)
-    found = yield from read_policies(hold=True)
-    here = [hold for hold in found if matches(hold.namespaces, namespace)]
-    return tuple((yield from _holding(namespace, here)))
+    return tuple((yield from _holding(namespace, (yield from _holds_on(context, namespace)))))
 
 
 # --- what is held does not expire -----------------------------------------------------------
@@ -206,14 +217,8 @@ def _find_holds(context: Context, op: ops.FindHolds) -> Steps[tuple[ops.Retentio
 @handles(ops.KeepExpiring)
 def _keep_expiring(context: Context, op: ops.KeepExpiring) -> Steps[int]:
     namespace = from_bytes(context.namespace)
-    holds = yield from read_policies(hold=True)
-    here = [hold for hold in holds if matches(hold.namespaces, namespace)]
-    return (yield from _keep(context, here, op.limit))
-
-
-def _keep(context: Context, holds: Sequence[ops.RetentionPolicy], limit: int) -> Steps[int]:
-    """Removes the expiry from what the holds cover in the namespace; returns how many had one."""
-    namespace = from_bytes(context.namespace)
+    holds = yield from _holds_on(context, namespace)
+    limit = op.limit
     kept = 0
     if any(hold.covers(namespace) for hold in holds):
         kept += yield from _keep_keys(context, limit)
@@ -239,18 +244,17 @@ def _keep_keys(context: Context, limit: int) -> Steps[int]:
         "SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at > ? LIMIT ?",
         (context.namespace, context.now, limit),
     )
-    one = "namespace = ? AND key = ?"
     lasting = []
     for (key,) in rows:
         revision = context.change("key", "expire", key)
         here = (context.namespace, key)
-        yield from past_rows.keep(context, "keys", one, here)
+        yield from past_rows.keep(context, "keys", THIS_KEY, here)
         # The key's version stays, since its value does.
         lasting.append((revision if context.keeps_past else None, *here))
     if lasting:
         yield Statement(
             "UPDATE botwire_keys SET expires_at = NULL, "
-            f"since = COALESCE(CAST(? AS BIGINT), since) WHERE {one}",
+            f"since = COALESCE(CAST(? AS BIGINT), since) WHERE {THIS_KEY}",
             lasting,
             many=True,
         )
@@ -268,24 +272,22 @@ def _keep_records(context: Context, limit: int) -> Steps[int]:
             break
         here = (context.namespace, collection)
         found = yield Statement(
-            "SELECT id FROM botwire_records WHERE namespace = ? AND collection = ? "
-            "AND expires_at > ? LIMIT ?",
+            f"SELECT id FROM botwire_records WHERE {IN_COLLECTION} AND expires_at > ? LIMIT ?",
             (*here, context.now, min(500, limit - kept)),
         )
         # The records get a new version, so that caches of the collection read them again.
         revision = context.change("record", "expire", collection)
         ids = [id for (id,) in found]
-        these = f"namespace = ? AND collection = ? AND id IN ({marks(ids)})"
+        these = f"{IN_COLLECTION} AND id IN ({marks(ids)})"
         yield from past_rows.keep(context, "records", these, (*here, *ids))
         yield Statement(
             f"UPDATE botwire_records SET expires_at = NULL, version = ?, since = NULL "
             f"WHERE {these}",
             (revision, *here, *ids),
         )
-        whole = "namespace = ? AND collection = ?"
-        yield from past_rows.keep(context, "collections", whole, here)
+        yield from past_rows.keep(context, "collections", IN_COLLECTION, here)
         yield Statement(
-            f"UPDATE botwire_collections SET revision = ?, version = ? WHERE {whole}",
+            f"UPDATE botwire_collections SET revision = ?, version = ? WHERE {IN_COLLECTION}",
             (revision, revision, *here),
         )
         kept += len(ids)

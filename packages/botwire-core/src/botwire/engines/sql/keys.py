@@ -9,12 +9,11 @@ from botwire import operations as ops
 from botwire.engines.sql import pages, past_rows, sizes, tables
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.pages import Source
-from botwire.engines.sql.steps import Context, Rows, Statement, Steps, bounds, count_in
+from botwire.engines.sql.steps import Context, Rows, Statement, Steps, bounds, count_in, sum_of
+from botwire.engines.sql.tables import THIS_KEY
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
-
-_ONE = "namespace = ? AND key = ?"
 
 
 @handles(ops.GetKeys)
@@ -23,8 +22,7 @@ def _get_keys(context: Context, op: ops.GetKeys) -> Steps[tuple[ops.KeyEntry | N
         if context.limit is not None:
             context.rest()
         rows = yield Statement(
-            f"SELECT {tables.KEY_ENTRY} FROM botwire_keys "
-            f"WHERE namespace = ? AND key = ? AND {tables.LIVE}",
+            f"SELECT {tables.KEY_ENTRY} FROM botwire_keys WHERE {THIS_KEY} AND {tables.LIVE}",
             (context.namespace, to_bytes(op.keys[0]), context.now),
         )
         return (tables.key_entry(rows[0]) if rows else None,)
@@ -55,7 +53,7 @@ def _expect(context: Context, key: str, version: int | None) -> Steps[None]:
             )
 
     yield Statement(
-        f"SELECT version FROM botwire_keys WHERE namespace = ? AND key = ? AND {tables.LIVE}",
+        f"SELECT version FROM botwire_keys WHERE {THIS_KEY} AND {tables.LIVE}",
         (context.namespace, to_bytes(key), context.now),
         then=compare,
     )
@@ -77,7 +75,7 @@ def _put(context: Context, key: bytes, value: ops.Value, expires_at: int | None)
     now = context.now
     author = context.author
     context.grow([sizes.key(key, value, author)])
-    yield from past_rows.keep(context, "keys", _ONE, (context.namespace, key))
+    yield from past_rows.keep(context, "keys", THIS_KEY, (context.namespace, key))
     row = tables.key_row(context.namespace, key, value, author, version, now, now, expires_at)
     yield Statement(tables.PUT_KEY, row, then=context.count_replaced)
     return version
@@ -104,7 +102,7 @@ def _increment_key(context: Context, op: ops.IncrementKey) -> Steps[int]:
 def _delete_key(context: Context, op: ops.DeleteKey) -> Steps[bool]:
     yield from _expect(context, op.key, op.if_version)
     key = to_bytes(op.key)
-    live, parameters = f"{_ONE} AND {tables.LIVE}", (context.namespace, key, context.now)
+    live, parameters = f"{THIS_KEY} AND {tables.LIVE}", (context.namespace, key, context.now)
     yield from past_rows.keep(context, "keys", live, parameters)
     rows = yield Statement(
         f"DELETE FROM botwire_keys WHERE {live} RETURNING {sizes.KEY}", parameters
@@ -182,7 +180,7 @@ def _clear_keys(context: Context, op: ops.ClearKeys) -> Steps[int]:
             f"DELETE FROM botwire_keys WHERE {first} RETURNING {sizes.KEY}", parameters
         )
         count = len(rows)
-        context.grown -= sum(size for (size,) in rows)
+        context.grown -= sum_of(rows)
     if count:
         context.change("key", "clear", to_bytes(op.prefix))
     return count
@@ -216,5 +214,5 @@ def sweep(context: Context, most: int) -> Steps[int]:
     rows = yield Statement(
         f"DELETE FROM botwire_keys WHERE {expired} RETURNING {sizes.KEY}", parameters
     )
-    context.grown -= sum(size for (size,) in rows)
+    context.grown -= sum_of(rows)
     return len(rows)

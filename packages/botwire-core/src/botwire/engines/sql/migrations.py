@@ -10,7 +10,8 @@ the same: SQLite's write lock, or the row of ``botwire_schema`` on PostgreSQL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 
 from botwire.engines.sql import words
 from botwire.engines.sql.schema import (
@@ -35,10 +36,18 @@ from botwire.engines.sql.steps import Statement, Steps
 from botwire.errors import ConfigurationError
 from botwire.names import from_bytes
 
+Step = Callable[[Dialect], Steps[None]]
+"""Takes a store from one version to the next."""
 
-def _version_1(dialect: Dialect) -> Steps[None]:
-    for sql in VERSION_1:
+
+def _run(dialect: Dialect, statements: Iterable[str]) -> Steps[None]:
+    for sql in statements:
         yield Statement(dialect.spell(sql))
+
+
+def _only(statements: Iterable[str]) -> Step:
+    """Returns a step that does nothing else than run statements."""
+    return functools.partial(_run, statements=statements)
 
 
 # The sizes as in `engines.sql.sizes` today. If those change, these must stay as they are.
@@ -51,8 +60,7 @@ _KEY = "32 + length(key) + COALESCE(length(value_json), 0) + COALESCE(length(val
 
 
 def _version_2(dialect: Dialect) -> Steps[None]:
-    for sql in VERSION_2:
-        yield Statement(dialect.spell(sql))
+    yield from _run(dialect, VERSION_2)
     yield Statement(
         f"UPDATE botwire_histories SET bytes = COALESCE((SELECT sum({_ITEM}) FROM botwire_items i "
         "WHERE i.namespace = botwire_histories.namespace "
@@ -74,19 +82,14 @@ def _version_2(dialect: Dialect) -> Steps[None]:
     )
 
 
-def _version_3(dialect: Dialect) -> Steps[None]:
-    for sql in VERSION_3:
-        yield Statement(dialect.spell(sql))
-
-
 def _version_4(dialect: Dialect) -> Steps[None]:
-    for sql in (*VERSION_4, *(VERSION_4_POSTGRES if dialect == POSTGRES else ())):
-        yield Statement(dialect.spell(sql))
+    yield from _run(dialect, VERSION_4)
+    if dialect == POSTGRES:
+        yield from _run(dialect, VERSION_4_POSTGRES)
 
 
 def _version_5(dialect: Dialect) -> Steps[None]:
-    for sql in VERSION_5:
-        yield Statement(dialect.spell(sql))
+    yield from _run(dialect, VERSION_5)
     here = "t.namespace = botwire_namespaces.namespace"
     sizes = " UNION ALL ".join(
         f"SELECT max({size}) AS size FROM {table} t WHERE {here}"
@@ -147,54 +150,25 @@ def _reindex(namespace: bytes, collection: bytes) -> Steps[None]:
 
 
 def _version_7(dialect: Dialect) -> Steps[None]:
-    for sql in (*(VERSION_7_POSTGRES if dialect == POSTGRES else ()), *VERSION_7):
-        yield Statement(sql)
+    if dialect == POSTGRES:
+        yield from _run(dialect, VERSION_7_POSTGRES)
+    yield from _run(dialect, VERSION_7)
 
 
-def _version_8(dialect: Dialect) -> Steps[None]:
-    for sql in VERSION_8:
-        yield Statement(dialect.spell(sql))
-
-
-def _version_9(dialect: Dialect) -> Steps[None]:
-    for sql in VERSION_9:
-        yield Statement(dialect.spell(sql))
-
-
-def _version_10(dialect: Dialect) -> Steps[None]:
-    for sql in VERSION_10:
-        yield Statement(dialect.spell(sql))
-
-
-def _version_11(dialect: Dialect) -> Steps[None]:
-    for sql in VERSION_11:
-        yield Statement(sql)
-
-
-def _version_12(dialect: Dialect) -> Steps[None]:
-    for sql in VERSION_12:
-        yield Statement(dialect.spell(sql))
-
-
-def _version_13(dialect: Dialect) -> Steps[None]:
-    for sql in VERSION_13:
-        yield Statement(dialect.spell(sql))
-
-
-VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
-    _version_1,
+VERSIONS: Sequence[Step] = (
+    _only(VERSION_1),
     _version_2,
-    _version_3,
+    _only(VERSION_3),
     _version_4,
     _version_5,
     _version_6,
     _version_7,
-    _version_8,
-    _version_9,
-    _version_10,
-    _version_11,
-    _version_12,
-    _version_13,
+    _only(VERSION_8),
+    _only(VERSION_9),
+    _only(VERSION_10),
+    _only(VERSION_11),
+    _only(VERSION_12),
+    _only(VERSION_13),
 )
 """The steps: the first makes version 1 from nothing, the second makes version 2 from 1, etc."""
 

@@ -61,7 +61,7 @@ def read_page(context: Context, source: Source, order: str, limit: int) -> Steps
         return rows[:limit], len(rows) > limit
     if wanted <= _PROBE:
         rows = yield Statement(plain, (*source.parameters, wanted))
-        return _cut(rows, limit, room)
+        return cut(rows, limit, room)
     parameters = (*source.parameters, context.namespace, _bound(context, share), wanted)
     if wanted <= _FEW:
         rows = yield Statement(guarded, parameters)
@@ -71,7 +71,7 @@ def read_page(context: Context, source: Source, order: str, limit: int) -> Steps
     if len(rows) > _PROBE:
         return rows[:limit], len(rows) > limit
     if len(rows) < _PROBE or (yield from largest(context)) <= share:
-        return _cut(rows, limit, room)
+        return cut(rows, limit, room)
 
     def measure(start: int, count: int) -> Steps[list[int]]:
         rows = yield Statement(sized, (*source.parameters, count, start))
@@ -85,7 +85,7 @@ def read_page(context: Context, source: Source, order: str, limit: int) -> Steps
     return rows[:fitting], len(found) > fitting
 
 
-def _cut(rows: Rows, limit: int, room: int) -> tuple[Rows, bool]:
+def cut(rows: Rows, limit: int, room: int) -> tuple[Rows, bool]:
     """Returns the first of a few rows that fit, and whether there are more."""
     sizes = [ROW + sum(len(part) for part in row if isinstance(part, (str, bytes))) for row in rows]
     fitting = min(limit, _fitting(sizes, room)) if rows else 0

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from botwire import operations as ops
+from botwire.clock import DAY, SECOND, micros
 from botwire.engines.sql import past_rows
 from botwire.engines.sql.handlers import handles
-from botwire.engines.sql.history_rows import HERE, Stat, release
+from botwire.engines.sql.history_rows import Stat, release
 from botwire.engines.sql.schema import PAST_KEYS
 from botwire.engines.sql.steps import Context, Statement, Steps, bounds
+from botwire.engines.sql.tables import IN_HISTORY
 from botwire.names import from_bytes, to_bytes
 
-_SECOND = 1_000_000
-_SLACK = 60 * _SECOND  # the past is deleted a minute's worth at a time
-_FIRST_CHANGES = 24 * 3600 * _SECOND  # younger changes are kept for watchers
+_SLACK = 60 * SECOND  # the past is deleted a minute's worth at a time
+_FIRST_CHANGES = DAY  # younger changes are kept for watchers
 
 FIND_DUE = (
     "SELECT namespace FROM botwire_namespaces WHERE keep_past <> 0 AND (keep_past < 0 "
@@ -26,9 +27,9 @@ FIND_DUE = (
 
 
 def _stat(past: past_rows.Past) -> ops.PastStat:
-    if past.keep_past <= 0:
+    if not past.is_kept:
         return ops.PastStat(None, 0, None, past.revision)
-    return ops.PastStat(past.keep_past / _SECOND, past.since, past.began, past.revision)
+    return ops.PastStat(past.keep_past / SECOND, past.since, past.began, past.revision)
 
 
 @handles(ops.StatPast)
@@ -40,16 +41,16 @@ def _stat_past(context: Context, op: ops.StatPast) -> Steps[ops.PastStat]:
 def _keep_past(context: Context, op: ops.KeepPast) -> Steps[ops.PastStat]:
     past = yield from past_rows.read_past(context)
     if op.seconds is None:
-        if past.keep_past > 0:
+        if past.is_kept:
             past = past._replace(keep_past=-1, since=context.revision, began=context.now)
-    elif past.keep_past > 0:
-        past = past._replace(keep_past=_micros(op.seconds))
+    elif past.is_kept:
+        past = past._replace(keep_past=micros(op.seconds))
     else:
         if past.keep_past < 0:
             while (yield from _forget(context, context.revision, 2**62)):
                 pass
         past = past._replace(
-            keep_past=_micros(op.seconds), since=context.revision, began=context.now
+            keep_past=micros(op.seconds), since=context.revision, began=context.now
         )
     yield Statement(
         "UPDATE botwire_namespaces SET keep_past = ?, past_since = ?, past_began = ? "
@@ -57,12 +58,8 @@ def _keep_past(context: Context, op: ops.KeepPast) -> Steps[ops.PastStat]:
         (*past[1:], context.namespace),
     )
     # Applies to the rest of this batch as well.
-    context.keeps_past = past.keep_past > 0
+    context.keeps_past = past.is_kept
     return _stat(past)
-
-
-def _micros(seconds: float) -> int:
-    return max(1, round(seconds * _SECOND))
 
 
 def sweep(context: Context, most: int) -> Steps[int]:
@@ -131,8 +128,8 @@ def _release(context: Context, gone: set[tuple[bytes, str]]) -> Steps[None]:
     """Releases the items that past forks shared, once no row refers to them."""
     for history, base in sorted(gone):
         rows = yield Statement(
-            f"SELECT 1 FROM botwire_histories WHERE {HERE} AND base = ? UNION ALL "
-            f"SELECT 1 FROM botwire_past_histories WHERE {HERE} AND base = ? LIMIT 1",
+            f"SELECT 1 FROM botwire_histories WHERE {IN_HISTORY} AND base = ? UNION ALL "
+            f"SELECT 1 FROM botwire_past_histories WHERE {IN_HISTORY} AND base = ? LIMIT 1",
             (context.namespace, history, base, context.namespace, history, base),
         )
         if not rows:

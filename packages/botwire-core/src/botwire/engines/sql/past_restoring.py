@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from botwire import operations as ops
+from botwire.clock import SECOND
 from botwire.engines.sql import past_rows, sizes, tables
-from botwire.engines.sql.handlers import handler_of, handles
-from botwire.engines.sql.history_rows import (
-    HERE,
-    STAT,
-    Stat,
-    enter,
-    items_of,
-    keep_past,
-    own_all,
-    remove_dead,
-    save,
-)
+from botwire.engines.sql.handlers import apply, handles
+from botwire.engines.sql.history_removal import drop_items
+from botwire.engines.sql.history_rows import STAT, Stat, enter, items_of, own_all, remove_dead, save
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
+from botwire.engines.sql.tables import IN_COLLECTION, IN_HISTORY, LIVE_RECORDS, THIS_KEY
 from botwire.errors import ConflictError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
-
-R = TypeVar("R")
-_SECOND = 1_000_000
 
 
 @handles(ops.RestorePast)
@@ -37,10 +27,6 @@ def _restore_past(context: Context, op: ops.RestorePast) -> Steps[ops.RestoredPa
     if op.shape == "history":
         return ops.RestoredPart((yield from _restore_history(context, op, name, revision)))
     return (yield from _restore_records(context, op, name, revision))
-
-
-def _apply(context: Context, operation: ops.Operation[R]) -> Steps[R]:
-    return (yield from handler_of(operation)(context, operation))
 
 
 def _is_touched(
@@ -93,24 +79,21 @@ LIMIT 1"""
 
 def _restore_key(context: Context, op: ops.RestorePast, key: bytes, revision: int) -> Steps[int]:
     here = (context.namespace, key)
-    if not (yield from _is_touched(context, op, "keys", "namespace = ? AND key = ?", here)):
+    if not (yield from _is_touched(context, op, "keys", THIS_KEY, here)):
         return 0
-    select = (
-        f"SELECT {tables.KEY_ENTRY} FROM botwire_keys "
-        f"WHERE namespace = ? AND key = ? AND {tables.LIVE}"
-    )
+    select = f"SELECT {tables.KEY_ENTRY} FROM botwire_keys WHERE {THIS_KEY} AND {tables.LIVE}"
     now = yield Statement(select, (*here, context.now))
     then = yield Statement(past_rows.at(select, revision), (*here, context.now))
     if not then:
         yield from past_rows.refuse_erased(context, revision, op.shape, key)
         if now:
-            yield from _apply(context, ops.DeleteKey(op.name))
+            yield from apply(context, ops.DeleteKey(op.name))
         return len(now)
     entry = tables.key_entry(then[0])
     if now and now[0][1:3] == then[0][1:3] and now[0][6] == then[0][6]:
         return 0
-    ttl = None if entry.expires_at is None else (entry.expires_at - context.now) / _SECOND
-    yield from _apply(context, ops.PutKey(op.name, entry.value, ttl))
+    ttl = None if entry.expires_at is None else (entry.expires_at - context.now) / SECOND
+    yield from apply(context, ops.PutKey(op.name, entry.value, ttl))
     return 1
 
 
@@ -118,9 +101,9 @@ def _restore_history(
     context: Context, op: ops.RestorePast, history: bytes, revision: int
 ) -> Steps[int]:
     here = (context.namespace, history)
-    if not (yield from _is_touched(context, op, "histories", HERE, here)):
+    if not (yield from _is_touched(context, op, "histories", IN_HISTORY, here)):
         return 0
-    row = f"SELECT {STAT} FROM botwire_histories WHERE {HERE}"
+    row = f"SELECT {STAT} FROM botwire_histories WHERE {IN_HISTORY}"
     rows = yield Statement(past_rows.at(row, revision), here)
     old = Stat(*rows[0]).on(context.now) if rows else Stat()
     stat = yield from enter(context, history)
@@ -128,7 +111,7 @@ def _restore_history(
         yield from past_rows.refuse_erased(context, revision, op.shape, history)
         if not stat.exists:
             return 0
-        return max(1, (yield from _apply(context, ops.ClearHistory(op.name))))
+        return max(1, (yield from apply(context, ops.ClearHistory(op.name))))
     if stat.dead:
         stat = yield from remove_dead(context, history, stat)
     if stat.base is not None:
@@ -136,7 +119,8 @@ def _restore_history(
         yield from save(context, history, stat)
     table, parameters = items_of(context, history, old.shared)
     then = past_rows.at(f"FROM {table} WHERE seq > ?", revision), [*parameters, old.dead_seq]
-    differing = yield from _find_differing(then, (f"FROM botwire_items WHERE {HERE}", list(here)))
+    now = f"FROM botwire_items WHERE {IN_HISTORY}", list(here)
+    differing = yield from _find_differing(then, now)
     header = (old.archived_seq, old.metadata, old.expires_at)
     restored = len(differing.items) + len(differing.extra)
     if not restored and header == (stat.archived_seq, stat.metadata, stat.expires_at):
@@ -212,15 +196,8 @@ def _find_differing(then: _Source, now: _Source) -> Steps[_Differing]:
 
 def _put_back(context: Context, history: bytes, stat: Stat, differing: _Differing) -> Steps[Stat]:
     """Writes and deletes items; returns the row, whose item counts are not updated yet."""
-    freed = 0
-    for chunk in chunks(sorted({*differing.changed, *differing.extra})):
-        condition = f"seq IN ({marks(chunk)})"
-        stat = yield from keep_past(context, history, stat, condition, chunk)
-        rows = yield Statement(
-            f"DELETE FROM botwire_items WHERE {HERE} AND {condition} RETURNING {sizes.ITEM}",
-            (context.namespace, history, *chunk),
-        )
-        freed += sum(size for (size,) in rows)
+    going = sorted({*differing.changed, *differing.extra})
+    stat, freed = yield from drop_items(context, history, stat, going)
     version, author = context.change("history", "restore", history), context.author
     items = [
         (seq, id, Json.from_text(text), created_at, version, author)
@@ -233,7 +210,7 @@ def _put_back(context: Context, history: bytes, stat: Stat, differing: _Differin
     return stat._replace(bytes=stat.bytes + sum(added) - freed)
 
 
-_RECORD = "namespace = ? AND collection = ? AND id = ?"
+_RECORD = f"{IN_COLLECTION} AND id = ?"
 
 
 def _restore_records(
@@ -241,31 +218,13 @@ def _restore_records(
 ) -> Steps[ops.RestoredPart]:
     yield from past_rows.refuse_erased(context, revision, op.shape, collection)
     here = (context.namespace, collection)
-    after = b"" if op.after is None else to_bytes(op.after)
-    if op.only is not None and op.after is None:
-        # The records of all parts, so that a part is not restored before another is refused.
-        again = yield Statement(_TOUCHED_AGAIN, (*here, op.only, op.only) * 3)
-        if again:
-            raise _changed_again(op, again[0][0])
-    where = "namespace = ? AND collection = ? AND id > ?"
-    parameters = (*here, after, revision)
-    rows = yield Statement(
-        f"SELECT id FROM botwire_records WHERE {where} AND {tables.WRITTEN} > ? UNION "
-        f"SELECT id FROM botwire_past_records WHERE {where} AND until > ? ORDER BY id LIMIT ?",
-        (*parameters, *parameters, op.limit + 1),
-    )
-    ids = [id for (id,) in rows[: op.limit]]
-    wanted = list(ids)
-    if op.only is not None:
-        for id in ids:
-            if not (yield from _is_touched(context, op, "records", _RECORD, (*here, id))):
-                wanted.remove(id)
+    wanted, last = yield from _find_written(context, op, here, revision)
     puts: list[ops.NewRecord] = []
     deletes: list[str] = []
     for chunk in chunks(wanted):
         select = (
-            f"SELECT {tables.record_columns(embeddings=True)} FROM botwire_records WHERE "
-            f"namespace = ? AND collection = ? AND {tables.LIVE} AND id IN ({marks(chunk)})"
+            f"SELECT {tables.record_columns(embeddings=True)} FROM botwire_records "
+            f"WHERE {LIVE_RECORDS} AND id IN ({marks(chunk)})"
         )
         given = (*here, context.now, *chunk)
         now: Rows = yield Statement(select, given)
@@ -281,11 +240,36 @@ def _restore_records(
     name = from_bytes(collection)
     if deletes:
         selected = ops.Selection(ids=tuple(deletes))
-        yield from _apply(context, ops.DeleteRecords(name, selected))
+        yield from apply(context, ops.DeleteRecords(name, selected))
     if puts:
-        yield from _apply(context, ops.PutRecords(name, tuple(puts), keep_embedding=False))
-    last = from_bytes(ids[-1]) if len(rows) > op.limit else None
+        yield from apply(context, ops.PutRecords(name, tuple(puts), keep_embedding=False))
     return ops.RestoredPart(len(puts) + len(deletes), last)
+
+
+def _find_written(
+    context: Context, op: ops.RestorePast, here: tuple[bytes, bytes], revision: int
+) -> Steps[tuple[list[bytes], str | None]]:
+    """Returns the records of one part that were written since, and where the next part begins."""
+    after = b"" if op.after is None else to_bytes(op.after)
+    if op.only is not None and op.after is None:
+        # The records of all parts, so that a part is not restored before another is refused.
+        again = yield Statement(_TOUCHED_AGAIN, (*here, op.only, op.only) * 3)
+        if again:
+            raise _changed_again(op, again[0][0])
+    where = f"{IN_COLLECTION} AND id > ?"
+    parameters = (*here, after, revision)
+    rows = yield Statement(
+        f"SELECT id FROM botwire_records WHERE {where} AND {tables.WRITTEN} > ? UNION "
+        f"SELECT id FROM botwire_past_records WHERE {where} AND until > ? ORDER BY id LIMIT ?",
+        (*parameters, *parameters, op.limit + 1),
+    )
+    ids = [id for (id,) in rows[: op.limit]]
+    wanted = list(ids)
+    if op.only is not None:
+        for id in ids:
+            if not (yield from _is_touched(context, op, "records", _RECORD, (*here, id))):
+                wanted.remove(id)
+    return wanted, from_bytes(ids[-1]) if len(rows) > op.limit else None
 
 
 def _content(row: tables.Row) -> tables.Row:
@@ -303,5 +287,5 @@ def _new(entry: ops.RecordEntry, now: int) -> ops.NewRecord:
         entry.scope,
         entry.embedding,
         entry.created_at,
-        ttl=None if entry.expires_at is None else (entry.expires_at - now) / _SECOND,
+        ttl=None if entry.expires_at is None else (entry.expires_at - now) / SECOND,
     )

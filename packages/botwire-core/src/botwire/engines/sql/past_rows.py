@@ -18,7 +18,8 @@ from botwire import operations as ops
 from botwire.clock import to_iso
 from botwire.engines.sql import sizes, tables
 from botwire.engines.sql.schema import PAST_KEYS
-from botwire.engines.sql.steps import WAIT, Context, Statement, Steps, T
+from botwire.engines.sql.steps import WAIT, Context, Statement, Steps, T, sum_of
+from botwire.engines.sql.tables import IN_HISTORY
 from botwire.errors import InvalidRequestError, NotFoundError
 from botwire.names import from_bytes
 
@@ -132,7 +133,7 @@ def keep(context: Context, table: str, condition: str, parameters: Sequence[Any]
     """
     if context.keeps_past:
         rows = yield Statement(_keep(table, condition), (context.until, *parameters, context.until))
-        context.grown += sum(size for (size,) in rows)
+        context.grown += sum_of(rows)
 
 
 def keep_each(
@@ -153,7 +154,7 @@ def keep_each(
 _KEEP_METADATA = (
     "INSERT INTO botwire_past_metadata (namespace, history, metadata, metadata_version, until) "
     "SELECT namespace, history, metadata, metadata_version, CAST(? AS BIGINT) "
-    "FROM botwire_histories WHERE namespace = ? AND history = ? AND metadata IS NOT NULL "
+    f"FROM botwire_histories WHERE {IN_HISTORY} AND metadata IS NOT NULL "
     "AND (metadata_version <> ? OR metadata <> ?) RETURNING length(metadata)"
 )
 
@@ -171,10 +172,10 @@ def keep_history(
     """
     if context.keeps_past:
         here = (context.namespace, history)
-        yield from keep(context, "histories", "namespace = ? AND history = ?", here)
+        yield from keep(context, "histories", IN_HISTORY, here)
         after = (metadata_version, metadata or "")
         rows = yield Statement(_KEEP_METADATA, (context.until, *here, *after))
-        context.grown += sum(size for (size,) in rows)
+        context.grown += sum_of(rows)
 
 
 # --- reading --------------------------------------------------------------------------------
@@ -191,6 +192,11 @@ class Past(NamedTuple):
     keep_past: int = 0
     since: int = 0
     began: int = 0
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the namespace keeps its past."""
+        return self.keep_past > 0
 
 
 def read_past(context: Context) -> Steps[Past]:
@@ -213,7 +219,7 @@ def find(context: Context, moment: ops.Moment) -> Steps[tuple[int, int]]:
         NotFoundError: The moment is earlier than the kept past.
     """
     past = yield from read_past(context)
-    if past.keep_past <= 0:
+    if not past.is_kept:
         raise InvalidRequestError(
             "this namespace keeps no past: memory.keep_past(timedelta(days=30)) keeps it from "
             "then on"

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from botwire import operations as ops
-from botwire.engines.sql import past_rows, sizes, tables
-from botwire.engines.sql.collection import HERE as IN_COLLECTION
+from botwire.engines.sql import pages, past_rows, tables
 from botwire.engines.sql.handlers import handles
-from botwire.engines.sql.history_rows import HERE as IN_HISTORY
 from botwire.engines.sql.history_rows import items_of, read_row
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps
+from botwire.engines.sql.tables import IN_COLLECTION, IN_HISTORY, THIS_KEY
 from botwire.exact import Json
 from botwire.names import to_bytes
 from botwire.operations.authors import from_stored
@@ -28,7 +27,7 @@ def _read(
     before: int | None,
     limit: int,
 ) -> Steps[tuple[Rows, bool]]:
-    """Answers a page of rows, the newest first, and whether there are more.
+    """Returns a page of rows, the newest first, and whether there are more.
 
     A row has the given columns, the revision that wrote it, and the revision until which it was so.
 
@@ -38,7 +37,7 @@ def _read(
         present: The rows that are there now.
         past: The rows that were; None if the past is not kept.
         before: Only rows that were written before this revision.
-        limit: The most rows to answer.
+        limit: The most rows to return.
     """
     most = 2**62 if before is None else before
     parts = []
@@ -52,13 +51,7 @@ def _read(
             parameters += [*source[1], most]
     sql = f"{' UNION ALL '.join(parts)} ORDER BY written DESC LIMIT ?"
     rows = yield Statement(sql, (*parameters, limit + 1))
-    room, taken, fitting = context.room(), 0, 0
-    for row in rows[:limit]:
-        taken += sizes.ROW + sum(len(part) for part in row if isinstance(part, (str, bytes)))
-        if fitting and taken > room:
-            break
-        fitting += 1
-    return rows[:fitting], len(rows) > fitting
+    return pages.cut(rows, limit, context.room())
 
 
 def _until(until: int | None, past: past_rows.Past) -> int | None:
@@ -72,16 +65,15 @@ _KEY = "value_json, value_bytes, created_at, updated_at, expires_at, author"
 @handles(ops.ReadVersions)
 def _read_versions(context: Context, op: ops.ReadVersions) -> Steps[ops.VersionPage]:
     past = yield from past_rows.read_past(context)
-    is_kept = past.keep_past > 0
-    here = "WHERE namespace = ? AND key = ?"
+    here = f"WHERE {THIS_KEY}"
     names = (context.namespace, to_bytes(op.key))
     # What has expired is a past value as well, swept or not.
-    now = 0 if is_kept else context.now
+    now = 0 if past.is_kept else context.now
     rows, more = yield from _read(
         context,
         _KEY,
         (f"botwire_keys {here} AND {tables.LIVE}", (*names, now)),
-        (f"botwire_past_keys {here}", names) if is_kept else None,
+        (f"botwire_past_keys {here}", names) if past.is_kept else None,
         op.before,
         op.limit,
     )
@@ -107,14 +99,13 @@ def _read_item_versions(context: Context, op: ops.ReadItemVersions) -> Steps[ops
     stat = yield from read_row(context, history)
     column, given = ("seq", op.seq) if op.id is None else ("id", to_bytes(op.id))
     table, parameters = items_of(context, history, stat.shared)
-    is_kept = past.keep_past > 0
-    dead = 0 if is_kept else stat.on(context.now).dead_seq
+    dead = 0 if past.is_kept else stat.on(context.now).dead_seq
     rows, more = yield from _read(
         context,
         tables.HISTORY_ITEM,
         (f"{table} WHERE {column} = ? AND seq > ?", (*parameters, given, dead)),
         (f"botwire_past_items WHERE {IN_HISTORY} AND {column} = ?",
-         (context.namespace, history, given)) if is_kept else None,
+         (context.namespace, history, given)) if past.is_kept else None,
         op.before,
         op.limit,
     )  # fmt: skip
@@ -130,15 +121,14 @@ def _read_record_versions(
     context: Context, op: ops.ReadRecordVersions
 ) -> Steps[ops.RecordVersionPage]:
     past = yield from past_rows.read_past(context)
-    is_kept = past.keep_past > 0
     here = f"WHERE {IN_COLLECTION} AND id = ?"
     names = (context.namespace, to_bytes(op.collection), to_bytes(op.id))
-    now = 0 if is_kept else context.now
+    now = 0 if past.is_kept else context.now
     rows, more = yield from _read(
         context,
         tables.record_columns(embeddings=op.embeddings),
         (f"botwire_records {here} AND {tables.LIVE}", (*names, now)),
-        (f"botwire_past_records {here}", names) if is_kept else None,
+        (f"botwire_past_records {here}", names) if past.is_kept else None,
         op.before,
         op.limit,
     )

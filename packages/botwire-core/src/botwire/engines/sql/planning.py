@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from botwire import operations as ops
 from botwire.engines.loops import renew_in_child
 from botwire.engines.sql import deletes, record_reads, word_index, words
-from botwire.engines.sql.collection import HERE, LIVE_HERE, Collection, read_collection
+from botwire.engines.sql.collection import Collection, read_collection
 from botwire.engines.sql.plans import (
     MAX_UNPLANNED,
     NO_PLAN,
@@ -19,6 +19,7 @@ from botwire.engines.sql.plans import (
     UnplannedError,
 )
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
+from botwire.engines.sql.tables import IN_COLLECTION, LIVE_RECORDS
 from botwire.names import from_bytes, to_bytes
 from botwire.operations.base import declaration_of
 
@@ -129,7 +130,7 @@ def _stored(context: Context, collection: bytes, ids: Sequence[bytes]) -> Steps[
     found: dict[bytes, bytes] = {}
     for chunk in chunks(ids):
         rows = yield Statement(
-            f"SELECT id, text FROM botwire_records WHERE {LIVE_HERE} AND id IN ({marks(chunk)})",
+            f"SELECT id, text FROM botwire_records WHERE {LIVE_RECORDS} AND id IN ({marks(chunk)})",
             (context.namespace, collection, context.now, *chunk),
         )
         found.update(dict(rows))
@@ -145,7 +146,7 @@ def _count_stored(
     """Counts the words of those stored texts that are long."""
     for chunk in chunks(ids):
         rows: Rows = yield Statement(
-            f"SELECT text FROM botwire_records WHERE {HERE} AND id IN ({marks(chunk)}) "
+            f"SELECT text FROM botwire_records WHERE {IN_COLLECTION} AND id IN ({marks(chunk)}) "
             "AND length(text) > ?",
             (context.namespace, collection, *chunk, _LONG),
         )

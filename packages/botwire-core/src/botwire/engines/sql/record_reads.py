@@ -9,7 +9,6 @@ from typing import Any
 from botwire import filters, scopes
 from botwire import operations as ops
 from botwire.engines.sql import pages, sizes, tables
-from botwire.engines.sql.collection import LIVE_HERE as _LIVE_HERE
 from botwire.engines.sql.collection import (
     Collection,
     read_collection,
@@ -18,6 +17,7 @@ from botwire.engines.sql.collection import (
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.plans import SelectedRecord
 from botwire.engines.sql.steps import Context, Statement, Steps, marks
+from botwire.engines.sql.tables import LIVE_RECORDS
 from botwire.names import from_bytes, prefix_end, to_bytes
 
 _PAGE = 500  # records read at a time if SQL cannot apply a filter
@@ -89,7 +89,7 @@ def matching(
     order = f"ORDER BY created_at DESC, id {direction} LIMIT ?"
     if passing is None:
         rows = yield Statement(
-            f"SELECT id, created_at, tags FROM botwire_records WHERE {_LIVE_HERE}{sql} {order} "
+            f"SELECT id, created_at, tags FROM botwire_records WHERE {LIVE_RECORDS}{sql} {order} "
             "OFFSET ?",
             (*here, 2**62 if limit is None else limit, offset),
         )
@@ -106,7 +106,7 @@ def matching(
             bounds = [after[0], *after]
         rows = yield Statement(
             "SELECT id, created_at, tags, metadata FROM botwire_records "
-            f"WHERE {_LIVE_HERE}{sql}{page} {order}",
+            f"WHERE {LIVE_RECORDS}{sql}{page} {order}",
             (*here, *bounds, size),
         )
         found += [SelectedRecord(*row[:3]) for row in passing(rows)]
@@ -130,7 +130,7 @@ def fetch(
     """
     source = pages.Source(
         f"SELECT {tables.record_columns(embeddings=embeddings)}",
-        f"FROM botwire_records WHERE {_LIVE_HERE}",
+        f"FROM botwire_records WHERE {LIVE_RECORDS}",
         (context.namespace, collection, context.now),
         sizes.RECORD if embeddings else sizes.BARE_RECORD,
     )
@@ -177,7 +177,7 @@ def _stat_records(context: Context, op: ops.StatRecords) -> Steps[ops.RecordStat
         sql, parameters = conditions(op.where)
         rows = yield Statement(
             "SELECT count(*), min(created_at), max(created_at) FROM botwire_records "
-            f"WHERE {_LIVE_HERE}{sql}",
+            f"WHERE {LIVE_RECORDS}{sql}",
             (context.namespace, collection.name, context.now, *parameters),
         )
         count, oldest, newest = rows[0]
@@ -193,7 +193,7 @@ def _list_scopes(context: Context, op: ops.ListScopes) -> Steps[tuple[str, ...]]
     first, after = scopes.below(op.parent)
     rows = yield Statement(
         "SELECT DISTINCT scope FROM botwire_records "
-        f"WHERE {_LIVE_HERE} AND scope >= ? AND scope < ?",
+        f"WHERE {LIVE_RECORDS} AND scope >= ? AND scope < ?",
         (context.namespace, to_bytes(op.collection), context.now, first, after),
     )
     return scopes.children(op.parent, [from_bytes(row[0]) for row in rows])
@@ -205,7 +205,7 @@ def _list_tags(context: Context, op: ops.ListTags) -> Steps[tuple[ops.TagCount, 
     if tester(op.where) is None:
         sql, parameters = conditions(op.where)
         rows = yield Statement(
-            f"SELECT tags, count(*) FROM botwire_records WHERE {_LIVE_HERE}{sql} GROUP BY tags",
+            f"SELECT tags, count(*) FROM botwire_records WHERE {LIVE_RECORDS}{sql} GROUP BY tags",
             (context.namespace, collection, context.now, *parameters),
         )
     else:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from botwire import operations as ops
+from botwire.clock import micros
 from botwire.engines.sql import past_rows, sizes, tables, word_index
-from botwire.engines.sql.collection import HERE as _HERE
-from botwire.engines.sql.collection import LIVE_HERE as _LIVE_HERE
 from botwire.engines.sql.collection import (
     Collection,
     check_dimension,
@@ -20,6 +19,7 @@ from botwire.engines.sql.collection import (
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.plans import Reindexing
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
+from botwire.engines.sql.tables import IN_COLLECTION, LIVE_RECORDS
 from botwire.errors import ConflictError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
@@ -45,7 +45,7 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
         yield Statement(
             "SELECT id, text, version, created_at, COALESCE(length(embedding), 0), "
             f"{sizes.RECORD} FROM botwire_records "
-            f"WHERE {_LIVE_HERE} AND id IN ({marks(chunk)})",
+            f"WHERE {LIVE_RECORDS} AND id IN ({marks(chunk)})",
             (*here, context.now, *chunk),
             then=there.extend,
         )
@@ -87,7 +87,7 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
         expires_at = context.expiry(record.ttl)
         parameters.append((*content, revision, created_at, context.now, expires_at))
     for chunk in chunks(list(found)):
-        condition = f"{_HERE} AND id IN ({marks(chunk)})"
+        condition = f"{IN_COLLECTION} AND id IN ({marks(chunk)})"
         yield from past_rows.keep(context, "records", condition, (*here, *chunk))
     yield tables.upsert_records(here, parameters, keep=op.keep_embedding)
     planned = word_index.planned_for(context, op)
@@ -128,7 +128,7 @@ def enter_collection(context: Context, name: str, ids: Sequence[str] = ()) -> St
     expired: list[bytes] = []
     for chunk in chunks([to_bytes(id) for id in ids]):
         rows = yield Statement(
-            f"SELECT id FROM botwire_records WHERE {_HERE} AND expires_at <= ? "
+            f"SELECT id FROM botwire_records WHERE {IN_COLLECTION} AND expires_at <= ? "
             f"AND id IN ({marks(chunk)})",
             (context.namespace, collection.name, context.now, *chunk),
         )
@@ -142,7 +142,7 @@ _FORGOTTEN = 20  # expired records that a write deletes besides its own work
 
 def _expired(context: Context, collection: Collection, most: int) -> Steps[list[bytes]]:
     rows = yield Statement(
-        f"SELECT id FROM botwire_records WHERE {_HERE} AND expires_at <= ? "
+        f"SELECT id FROM botwire_records WHERE {IN_COLLECTION} AND expires_at <= ? "
         "ORDER BY expires_at LIMIT ?",
         (context.namespace, collection.name, context.now, most),
     )
@@ -223,14 +223,14 @@ def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
         found += yield Statement(
             f"SELECT id, metadata, COALESCE(length(author), 0), {sizes.RECORD} "
             "FROM botwire_records "
-            f"WHERE {_LIVE_HERE} AND id IN ({marks(chunk)})",
+            f"WHERE {LIVE_RECORDS} AND id IN ({marks(chunk)})",
             (*here, context.now, *chunk),
         )
     if not found:
         return 0
     revision = context.change("record", "put", collection.name)
     for chunk in chunks([id for id, *_ in found]):
-        condition = f"{_HERE} AND id IN ({marks(chunk)})"
+        condition = f"{IN_COLLECTION} AND id IN ({marks(chunk)})"
         yield from past_rows.keep(context, "records", condition, (*here, *chunk))
     patched = []
     author = context.author
@@ -241,10 +241,10 @@ def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
     renewed, values = "", [revision, context.now]
     if op.ttl is not None:
         renewed = ", expires_at = CASE WHEN expires_at IS NOT NULL THEN CAST(? AS BIGINT) END"
-        values.append(context.now + max(1, round(op.ttl * 1_000_000)))
+        values.append(context.now + micros(op.ttl))
     yield Statement(
         "UPDATE botwire_records SET metadata = ?, author = ?, version = ?, updated_at = ?, "
-        f"since = NULL{renewed} WHERE {_HERE} AND id = ?",
+        f"since = NULL{renewed} WHERE {IN_COLLECTION} AND id = ?",
         [(new, author, *values, *here, id) for id, _, new in patched],
         many=True,
     )
@@ -266,7 +266,7 @@ def remove_records(
     """Deletes records and their index entries; returns how many records, words and bytes."""
     deleted: list[tuple[bytes, bytes, int]] = []
     for chunk in chunks(ids):
-        condition = f"{_HERE} AND id IN ({marks(chunk)})"
+        condition = f"{IN_COLLECTION} AND id IN ({marks(chunk)})"
         parameters = (context.namespace, collection.name, *chunk)
         yield from past_rows.keep(context, "records", condition, parameters)
         deleted += yield Statement(
@@ -282,5 +282,5 @@ def remove_all(context: Context, collection: Collection) -> Steps[None]:
     """Deletes all records of a collection and their index entries."""
     here = (context.namespace, collection.name)
     for table in ("records", "words"):
-        yield from past_rows.keep(context, table, _HERE, here)
-        yield Statement(f"DELETE FROM botwire_{table} WHERE {_HERE}", here)
+        yield from past_rows.keep(context, table, IN_COLLECTION, here)
+        yield Statement(f"DELETE FROM botwire_{table} WHERE {IN_COLLECTION}", here)

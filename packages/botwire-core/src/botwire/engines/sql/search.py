@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from botwire import operations as ops
-from botwire.engines.sql.collection import HERE as _HERE
-from botwire.engines.sql.collection import LIVE_HERE as _LIVE_HERE
 from botwire.engines.sql.collection import (
     Collection,
     check_dimension,
@@ -18,8 +16,9 @@ from botwire.engines.sql.collection import (
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.record_reads import conditions, fetch_all, tester
 from botwire.engines.sql.steps import Context, Statement, Steps, chunks, marks
+from botwire.engines.sql.tables import IN_COLLECTION, LIVE_RECORDS
 from botwire.engines.sql.text_search import Ranked, by_text
-from botwire.engines.sql.vector_cache import Snapshot, VectorRow, load_numpy
+from botwire.engines.sql.vector_snapshots import Snapshot, VectorRow, load_numpy
 from botwire.engines.sql.words import BESIDE_A_VECTOR, normal, normal_beside_a_vector
 from botwire.names import to_bytes
 
@@ -123,7 +122,7 @@ def _snapshot(context: Context, collection: Collection, dimension: int) -> Steps
             or base.revision > collection.revision
             or base.dimension != dimension
         ):
-            rows = yield Statement(f"SELECT {_ROW} FROM botwire_records WHERE {_HERE}", key)
+            rows = yield Statement(f"SELECT {_ROW} FROM botwire_records WHERE {IN_COLLECTION}", key)
             snapshot = Snapshot.of(
                 [VectorRow(*row) for row in rows], dimension, collection.revision
             )
@@ -131,19 +130,21 @@ def _snapshot(context: Context, collection: Collection, dimension: int) -> Steps
                 cache.keep(key, snapshot)
             return snapshot
         changed = yield Statement(
-            f"SELECT {_ROW} FROM botwire_records WHERE {_HERE} AND version > ?",
+            f"SELECT {_ROW} FROM botwire_records WHERE {IN_COLLECTION} AND version > ?",
             (*key, base.revision),
         )
         kept: dict[bytes, int] | None = None
         if collection.removed > base.revision:
             rows = yield Statement(
-                f"SELECT id, version FROM botwire_records WHERE {_HERE} AND embedding IS NOT NULL",
+                f"SELECT id, version FROM botwire_records WHERE {IN_COLLECTION} "
+                "AND embedding IS NOT NULL",
                 key,
             )
             kept = dict(rows)
             for chunk in chunks(base.unknown(kept)):
                 changed += yield Statement(
-                    f"SELECT {_ROW} FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)})",
+                    f"SELECT {_ROW} FROM botwire_records WHERE {IN_COLLECTION} "
+                    f"AND id IN ({marks(chunk)})",
                     (*key, *chunk),
                 )
         later = cache.advance(
@@ -198,7 +199,7 @@ def _selected(
         ids = [id for id, _ in chunk]
         rows = yield Statement(
             f"SELECT id, tags, metadata FROM botwire_records "
-            f"WHERE {_LIVE_HERE}{sql} AND id IN ({marks(ids)})",
+            f"WHERE {LIVE_RECORDS}{sql} AND id IN ({marks(ids)})",
             (context.namespace, collection.name, context.now, *parameters, *ids),
         )
         passed = {row[0] for row in (rows if passing is None else passing(rows))}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from botwire import operations as ops
+from botwire.clock import micros
 from botwire.engines.sql import words
 from botwire.engines.sql.plans import MAX_UNPLANNED, Plan, UnplannedError
 from botwire.engines.sql.vector_cache import VectorCache
@@ -131,6 +132,8 @@ class Context:
         audit: Entries for the audit log that the operations have added so far.
         keeps_past: Whether the namespace keeps its past; see `past_rows`.
         begun: The revision at which the current operation began.
+        erasures: The erasures of the past that the batch has read; see `past_rows`.
+        changes: The rows of the changes of this batch so far, for ``botwire_changes``.
     """
 
     def __init__(
@@ -184,7 +187,7 @@ class Context:
 
     def expiry(self, ttl: float | None) -> int | None:
         """Returns the expiry of something written now, given its time to live in seconds."""
-        return None if ttl is None else self.now + max(1, round(ttl * 1_000_000))
+        return None if ttl is None else self.now + micros(ttl)
 
     def words_of(self, text: bytes) -> Counter[bytes]:
         """Returns how often each word of a text occurs.
@@ -261,6 +264,11 @@ def bounds(column: str, prefix: str, after: str | None = None) -> tuple[str, lis
         conditions.append(f"{column} < ?")
         parameters.append(end)
     return "".join(f" AND {condition}" for condition in conditions), parameters
+
+
+def sum_of(rows: Rows) -> int:
+    """Returns the sum of the only column."""
+    return sum(number for (number,) in rows)
 
 
 def count_in(rows: Rows) -> int:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from botwire.clock import DAY
 from botwire.engines.sql import accounts, history_removal, keys, past, records, sizes
 from botwire.engines.sql.steps import Context, Statement, Steps
 
-KEPT_REQUESTS = 24 * 3600 * 1_000_000
+KEPT_REQUESTS = DAY
 """How long a retried request is recognized, in microseconds."""
 
 _SWEPT_NAMESPACES = 1_000  # namespaces that one query looks for

@@ -83,6 +83,11 @@ WRITTEN = "COALESCE(since, version)"
 """SQL for the revision at which a key, an item or a record got its content; see `schema`."""
 LIVE = "(expires_at IS NULL OR expires_at > ?)"
 """The condition that a row has not expired at a given time."""
+THIS_KEY = "namespace = ? AND key = ?"
+IN_HISTORY = "namespace = ? AND history = ?"
+IN_COLLECTION = "namespace = ? AND collection = ?"
+LIVE_RECORDS = f"{IN_COLLECTION} AND {LIVE}"
+"""What rows of one key, history or collection fulfil."""
 PUT_KEY = (
     KEYS.upsert(
         replaced=sizes.STORED_KEY,

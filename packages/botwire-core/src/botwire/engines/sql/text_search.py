@@ -17,9 +17,9 @@ from collections.abc import Iterable, Sequence
 
 from botwire import work
 from botwire.engines.sql import languages, words
-from botwire.engines.sql.collection import HERE as _HERE
 from botwire.engines.sql.collection import Collection
 from botwire.engines.sql.steps import WAIT, Context, Rows, Statement, Steps, chunks, marks
+from botwire.engines.sql.tables import IN_COLLECTION
 from botwire.names import prefix_end
 
 Ranked = list[tuple[bytes, float]]
@@ -34,7 +34,7 @@ _MOST_WORDS = 1_000  # words with the same prefix to read when looking for forms
 _MOST_STEMMED = 200  # of these, the number of shortest words to stem
 
 # Steps from each word to the next one through the primary key: DISTINCT would read all their rows.
-_NEXT = f"SELECT word FROM botwire_words WHERE {_HERE} AND word {{}} AND word < ?"
+_NEXT = f"SELECT word FROM botwire_words WHERE {IN_COLLECTION} AND word {{}} AND word < ?"
 _BEGINNING = (
     f"WITH RECURSIVE found(word) AS (SELECT ({_NEXT.format('>= ?')} ORDER BY word LIMIT 1) "
     f"UNION ALL SELECT ({_NEXT.format('> found.word')} ORDER BY word LIMIT 1) "
@@ -123,7 +123,7 @@ class _Search:
     """
 
     def __init__(self, context: Context, collection: Collection, query: Sequence[Term]) -> None:
-        self._scope = context
+        self._context = context
         self._collection = collection
         self._average = collection.words / collection.size
         self._parts: dict[Term, dict[bytes, float]] = {}
@@ -139,8 +139,8 @@ class _Search:
                 self._counts[word] = rows[0][0]
 
             yield Statement(
-                f"SELECT count(*) FROM botwire_words WHERE {_HERE} AND word = ?",
-                (self._scope.namespace, self._collection.name, word),
+                f"SELECT count(*) FROM botwire_words WHERE {IN_COLLECTION} AND word = ?",
+                (self._context.namespace, self._collection.name, word),
                 then=keep,
             )
         yield WAIT
@@ -163,8 +163,10 @@ class _Search:
         for term in some:
             lists: list[Rows] = [[] for _ in term]
             for word, rows in zip(term, lists, strict=True):
-                here = (self._scope.namespace, self._collection.name, word)
-                sql = f"SELECT id, times, among FROM botwire_words WHERE {_HERE} AND word = ?"
+                here = (self._context.namespace, self._collection.name, word)
+                sql = (
+                    f"SELECT id, times, among FROM botwire_words WHERE {IN_COLLECTION} AND word = ?"
+                )
                 if among is None:
                     yield Statement(sql, here, then=rows.extend)
                 else:

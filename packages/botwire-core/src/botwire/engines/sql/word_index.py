@@ -14,12 +14,13 @@ from botwire import operations as ops
 from botwire.engines.sql import past_rows, tables
 from botwire.engines.sql.plans import Reindexing, WordRow
 from botwire.engines.sql.steps import Context, Statement, Steps, T, chunks
+from botwire.engines.sql.tables import IN_COLLECTION
 
 Texts = Mapping[bytes, bytes]
 """The texts of records, by id."""
 
 _TOGETHER = 100  # rows that one statement writes: half the time of a statement per row on SQLite
-_ONE = "namespace = ? AND collection = ? AND word = ? AND id = ?"
+_ONE = f"{IN_COLLECTION} AND word = ? AND id = ?"
 _REMOVE_ONE = f"DELETE FROM botwire_words WHERE {_ONE}"
 # This form lets SQLite find each row by its whole key; with (word, id) alone, it scans.
 _REMOVE = (

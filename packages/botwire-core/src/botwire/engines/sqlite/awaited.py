@@ -14,8 +14,9 @@ from typing import NamedTuple
 from botwire.engines.lanes import Lanes
 from botwire.engines.sql import pages, planning
 from botwire.engines.sql.plans import UnplannedError
+from botwire.engines.sqlite.choosing import CommitChooser, Planned
 from botwire.engines.sqlite.engine import SQLiteEngine
-from botwire.engines.sqlite.writer import CommitChooser, Outcome, Planned
+from botwire.engines.sqlite.writer import Outcome
 from botwire.operations import Batch, Results
 
 _QUICK, _SLOW = 4, 2  # threads for reads; see `lanes`

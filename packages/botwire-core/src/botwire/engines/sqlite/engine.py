@@ -26,8 +26,9 @@ from botwire.engines.sql.plans import Plan, UnplannedError
 from botwire.engines.sql.steps import SWEEP_EVERY, Steps
 from botwire.engines.sql.vector_cache import VectorCache
 from botwire.engines.sqlite import maintenance
+from botwire.engines.sqlite.choosing import Planned
 from botwire.engines.sqlite.file import SQLiteFile, run
-from botwire.engines.sqlite.writer import Outcome, Planned, SQLiteWriter
+from botwire.engines.sqlite.writer import Outcome, SQLiteWriter
 from botwire.errors import BotWireError, ConfigurationError
 from botwire.names import to_bytes
 from botwire.operations import AnyOperation, Batch, CompactStore, Results

@@ -159,7 +159,7 @@ class SQLiteFile:
                 connection.execute(f"PRAGMA user_version={migrations.latest()}")
             connection.execute("COMMIT")
         except BaseException:
-            _roll_back(connection)
+            roll_back(connection)
             raise
 
     def version(self, connection: sqlite3.Connection) -> int:
@@ -188,11 +188,11 @@ class SQLiteFile:
         parent = Path(self.path).parent
         if code.startswith("SQLITE_NOTADB"):
             return ConfigurationError(f"{self.path} is not a SQLite database")
+        if code.startswith("SQLITE_READONLY") or isinstance(error, PermissionError):
+            return ConfigurationError(
+                f"{self.path} cannot be written: permission denied for it or its folder"
+            )
         if code.startswith("SQLITE_CANTOPEN") or isinstance(error, OSError):
-            if isinstance(error, PermissionError):
-                return ConfigurationError(
-                    f"{self.path} cannot be written: permission denied for it or its folder"
-                )
             if self.read_only:
                 return ConfigurationError(
                     f"{self.path} cannot be opened for reading: check that it exists and that its "
@@ -202,10 +202,6 @@ class SQLiteFile:
                 return ConfigurationError(f"{self.path} is a folder: name a file in it")
             why = "opened" if parent.is_dir() else f"created: the folder {parent} does not exist"
             return ConfigurationError(f"{self.path} cannot be {why}")
-        if code.startswith("SQLITE_READONLY"):
-            return ConfigurationError(
-                f"{self.path} cannot be written: permission denied for it or its folder"
-            )
         if code.startswith("SQLITE_FULL"):
             return ServerError(f"{self.path}: the disk is full; nothing was written", status=507)
         return ServerError(f"{self.path}: {error} ({code or type(error).__name__})")
@@ -303,7 +299,8 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def _roll_back(connection: sqlite3.Connection) -> None:
+def roll_back(connection: sqlite3.Connection) -> None:
+    """Rolls back, unless SQLite has done so."""
     # Fails if SQLite has already rolled back, as after a full disk or an I/O error.
     with contextlib.suppress(sqlite3.Error):
         connection.execute("ROLLBACK")

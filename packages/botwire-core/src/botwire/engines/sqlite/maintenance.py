@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from botwire import operations as ops
-from botwire.engines.sql import migrations, store
+from botwire.engines.sql import checks, migrations
 from botwire.errors import ConfigurationError, ServerError
 from botwire.files import make_private
 from botwire.operations import AnyOperation
@@ -32,9 +32,9 @@ def maintain(connection: sqlite3.Connection, operation: AnyOperation) -> object:
     if isinstance(operation, ops.CheckStore):
         problems = _check_file(connection)
         _catch_up(connection)
-        statements = store.orphans()
+        statements = checks.orphans()
         rows = [row for statement in statements for row in connection.execute(statement.sql)]
-        return (*problems, *store.describe_orphans(rows))
+        return (*problems, *checks.describe_orphans(rows))
     assert isinstance(operation, ops.CompactStore)
     # VACUUM copies only live data into a new file. The pages go through the log, which keeps old
     # ones until it is truncated.

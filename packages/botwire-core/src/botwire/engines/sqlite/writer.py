@@ -17,64 +17,18 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from botwire.engines.protocol import OnCommit
-from botwire.engines.sql.plans import NO_PLAN, Plan
+from botwire.engines.sqlite.choosing import CommitChooser, Planned
+from botwire.engines.sqlite.file import roll_back
 from botwire.errors import BotWireError
-from botwire.operations import AnyOperation, Batch, Results
+from botwire.operations import Results
 
 _GROUP = 256  # most batches per commit
-_SHORT = 200  # most operations, items and records of a short batch
 
 Outcome = Results | BotWireError
 T = TypeVar("T")
-
-
-class Planned(NamedTuple):
-    """A batch, and what was read ahead for it, before it waits for its commit."""
-
-    batch: Batch
-    plan: Plan
-
-    @property
-    def is_long(self) -> bool:
-        """Whether the batch may hold the lock so long that others must not wait for several."""
-        operations = self.batch.operations
-        return (
-            self.plan is not NO_PLAN
-            or len(operations) > _SHORT
-            or sum(map(_elements, operations)) > _SHORT
-        )
-
-
-def _elements(operation: AnyOperation) -> int:
-    return len(getattr(operation, "values", ())) + len(getattr(operation, "records", ()))
-
-
-class CommitChooser:
-    """Chooses what the next commit contains.
-
-    Short batches share a commit, and a long batch has one of its own. The two kinds take turns, so
-    a short batch waits for one long batch at most, and a long one for one commit of short ones.
-    """
-
-    def __init__(self) -> None:
-        self._long_next = False
-
-    def choose(
-        self, waiting: Sequence[T], batch_of: Callable[[T], Planned]
-    ) -> tuple[list[T], list[T]]:
-        """Divides what waits, in order of arrival, into the next commit and the rest."""
-        short: list[T] = []
-        long: list[T] = []
-        for one in waiting:
-            (long if batch_of(one).is_long else short).append(one)
-        if long and (self._long_next or not short):
-            self._long_next = False
-            return long[:1], short + long[1:]
-        self._long_next = bool(long)
-        return short, long
 
 
 class _Ticket:
@@ -182,7 +136,7 @@ class SQLiteWriter:
             try:
                 connection = self.open()
                 if connection.in_transaction:  # of an interrupted call
-                    _roll_back(connection)
+                    roll_back(connection)
                 return work(connection)
             finally:
                 self._leave(nested=nested)
@@ -275,7 +229,7 @@ class SQLiteWriter:
                 self._land(flight, flight.outcomes)
             else:
                 if in_transaction:
-                    _roll_back(flight.connection)
+                    roll_back(flight.connection)
                 if nested:
                     _begin_in_vain(flight.connection)
         self._flight = None
@@ -290,7 +244,7 @@ class SQLiteWriter:
             flight.tickets = self._take(most)
             flight.connection = connection = self.open()
             if connection.in_transaction:  # of an interrupted flight
-                _roll_back(connection)
+                roll_back(connection)
             self._begin(connection)
             # If a nested call has run, it has committed the tickets, and this transaction no longer
             # is what the flight says.
@@ -314,7 +268,7 @@ class SQLiteWriter:
             # has already committed the batches.
         if self._flight is not flight:
             if flight.connection is not None and flight.connection.in_transaction:
-                _roll_back(flight.connection)
+                roll_back(flight.connection)
             return None
         why = flight.error
         if why is None:
@@ -325,7 +279,7 @@ class SQLiteWriter:
                 self._committed(len(flight.tickets), time.perf_counter() - began)
             return None
         if flight.connection is not None and flight.connection.in_transaction:
-            _roll_back(flight.connection)
+            roll_back(flight.connection)
         failure = self._explain(why) if isinstance(why, sqlite3.Error) else why
         self._land(flight, [failure for _ in flight.tickets])
         self._flight = None
@@ -383,9 +337,3 @@ def _begin_in_vain(connection: sqlite3.Connection) -> None:
     """
     with contextlib.suppress(sqlite3.Error):
         connection.execute("BEGIN")
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    # Fails if SQLite has already rolled back, as after a full disk or an I/O error.
-    with contextlib.suppress(sqlite3.Error):
-        connection.execute("ROLLBACK")

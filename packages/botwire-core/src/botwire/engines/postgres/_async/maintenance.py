@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from botwire import operations as ops
-from botwire.engines.sql import store
+from botwire.engines.sql import checks
 from botwire.operations import AnyOperation
 
 
@@ -23,10 +23,10 @@ async def maintain(connection: psycopg.AsyncConnection[Any], operation: AnyOpera
         return ops.StoreStat("postgresql", size)
     if isinstance(operation, ops.CheckStore):
         rows: list[Any] = []
-        for statement in store.orphans():
+        for statement in checks.orphans():
             cursor = await connection.execute(statement.sql.encode())
             rows += await cursor.fetchall()
-        return tuple(store.describe_orphans(rows))
+        return tuple(checks.describe_orphans(rows))
     assert isinstance(operation, ops.CompactStore)
     return ops.Compaction(
         rewritten=False,

@@ -16,7 +16,7 @@ import psycopg.conninfo
 from psycopg import errors as pg
 from psycopg_pool import AsyncConnectionPool
 
-from botwire.engines.loops import AsyncGate
+from botwire.engines.postgres.twins import AsyncGate
 from botwire.engines.retry import PROBE
 from botwire.places import without_password
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from botwire import work
-from botwire.engines.loops import AsyncSender, Ended
+from botwire.engines.postgres.twins import AsyncSender, Ended
 from botwire.engines.sql.steps import WAIT, Rows, Statement, Steps
 from botwire.errors import BotWireError
 

@@ -17,7 +17,7 @@ import psycopg.conninfo
 from psycopg import errors as pg
 from psycopg_pool import ConnectionPool
 
-from botwire.engines.loops import Gate
+from botwire.engines.postgres.twins import Gate
 from botwire.engines.retry import PROBE
 from botwire.places import without_password
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from botwire import work
-from botwire.engines.loops import Ended, Sender
+from botwire.engines.postgres.twins import Ended, Sender
 from botwire.engines.sql.steps import WAIT, Rows, Statement, Steps
 from botwire.errors import BotWireError
 

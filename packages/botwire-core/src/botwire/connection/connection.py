@@ -1,15 +1,12 @@
-"""The connection that every adapter's classes hold: one place, with both clients for it."""
+"""One place, with both clients for it."""
 
 from __future__ import annotations
 
-import difflib
-import functools
-import inspect
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, ClassVar, NamedTuple, Self, TypedDict, TypeVar, Unpack
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Self
 
 from botwire.arguments import check_mapping
 from botwire.client import AsyncMemory, Memory
@@ -25,27 +22,6 @@ _places: OrderedDict[tuple[str, str | None], Place] = OrderedDict()
 """Places by reference, with the secrets a reference leaves out. Never leaves this process."""
 _places_lock = threading.RLock()
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def check_namespace_of(namespace: str | None, namespace_of: object) -> None:
-    """Checks the arguments of a class that may take the namespace from each run instead.
-
-    Args:
-        namespace: The namespace; not together with `namespace_of`.
-        namespace_of: What must be a function, or None.
-
-    Raises:
-        ConfigurationError: Both are given, or `namespace_of` is not a function.
-    """
-    if namespace is not None and namespace_of is not None:
-        raise ConfigurationError("give namespace or namespace_of, not both")
-    if namespace_of is not None and not callable(namespace_of):
-        raise ConfigurationError(
-            f"namespace_of must be a function that returns the namespace of a run, not "
-            f"{namespace_of!r:.80}: for one namespace use namespace="
-        )
-
 
 class Acting(NamedTuple):
     """What a framework is executing.
@@ -57,68 +33,6 @@ class Acting(NamedTuple):
 
     agent: object = None
     run: object = None
-
-
-class ConnectionOptions(TypedDict, total=False):
-    """The arguments with which adapter classes are told where memory lives.
-
-    A class that takes them derives from `Connected`; a function is decorated with
-    `takes_connection`.
-
-    Attributes:
-        client: A `Memory` or `AsyncMemory` to use instead of the other three.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
-        timeout: Seconds that a call to a server may take, retries included.
-        author: Who writes, as for `Memory`. Default: the client's; the adapter adds its framework.
-    """
-
-    client: Memory | AsyncMemory | None
-    url: str | None
-    api_key: str | None
-    timeout: float
-    author: Author | str | None
-
-
-def takes_connection(function: _Function) -> _Function:
-    """Shows `ConnectionOptions` one by one in the signature that `help` and notebooks print.
-
-    An argument that does not exist is refused in the name of what the user called.
-
-    Args:
-        function: A function that takes ``**connection``.
-    """
-    shown = _shows(function, Connection, ConnectionOptions.__annotations__)
-    known = inspect.signature(shown).parameters.keys()
-
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def awaited(*args: Any, **options: Any) -> Any:
-            _refuse_unknown(options.keys() - known, awaited)
-            return await function(*args, **options)
-
-        return awaited  # type: ignore[return-value]
-
-    @functools.wraps(function)
-    def blocking(*args: Any, **options: Any) -> Any:
-        is_constructor = function.__name__ == "__init__"
-        _refuse_unknown(options.keys() - known, type(args[0]) if is_constructor else blocking)
-        return function(*args, **options)
-
-    return blocking  # type: ignore[return-value]
-
-
-def _shows(function: _Function, source: Callable[..., Any], names: Collection[str]) -> _Function:
-    """Replaces the ``**options`` in the signature of `function` with parameters of `source`."""
-    written = inspect.signature(function)
-    shown = [p for p in written.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    if len(shown) == len(written.parameters):
-        return function
-    known = inspect.signature(source).parameters
-    shown += [known[name] for name in names if name not in written.parameters]
-    function.__signature__ = written.replace(parameters=shown)  # type: ignore[attr-defined]
-    return function
 
 
 class Connection:
@@ -272,7 +186,7 @@ class Connection:
         """
         reference = {"namespace": self.namespace}
         url = self._url or (self._place.url if self._place is not None else None)
-        if url is not None and url != _environment_url():
+        if url is not None and url != find_place().url:
             reference["url"] = without_password(url)
         if self._place is not None:
             _remember((self.namespace, reference.get("url")), self._place)
@@ -332,103 +246,6 @@ class Connection:
         return _restore, (self.reference(), self._gather_reads, self.author, self._acting)
 
 
-class _ClassArguments(NamedTuple):
-    """The class arguments of a `Connected` class; None where neither it nor a base sets one."""
-
-    framework: str | None = None
-    shows: str | None = None
-    acting: Callable[[], Acting] | None = None
-    gather_reads: bool | None = None
-
-
-class Connected:
-    """The base of an adapter's classes. It takes the arguments that say where memory lives.
-
-    Put it before the framework's own base::
-
-        class BotWireStorage(Connected, Storage, framework="strands", shows="prefix"):
-            def __init__(
-                self,
-                namespace: str | None = None,
-                *,
-                prefix: str = "strands/",
-                **connection: Unpack[ConnectionOptions],
-            ) -> None:
-                super().__init__(namespace, **connection)
-                self.prefix = check_key(prefix)
-
-    A class without arguments of its own needs no constructor. The signature that `help` prints
-    lists what ``**connection`` takes; `repr` shows the namespace and never a secret. If the
-    framework's base has a constructor, call it by its name: ``Storage.__init__(self)``.
-
-    Class arguments:
-        framework: The name of the framework, recorded in the author of every write.
-        shows: The names of further attributes that `repr` shows, separated by spaces.
-        acting: See `Connection`.
-        gather_reads: See `Connection`.
-
-    Args:
-        namespace: The namespace. Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to
-            ``default``.
-        **connection: Where memory lives; see `ConnectionOptions`.
-
-    Raises:
-        ConfigurationError: An argument is not valid.
-    """
-
-    connection: Connection
-    _connected: ClassVar = _ClassArguments()
-
-    def __init_subclass__(
-        cls,
-        *,
-        framework: str | None = None,
-        shows: str | None = None,
-        acting: Callable[[], Acting] | None = None,
-        gather_reads: bool | None = None,
-        **others: Any,
-    ) -> None:
-        super().__init_subclass__(**others)
-        given = _ClassArguments(framework, shows, acting, gather_reads)
-        inherited = cls._connected
-        cls._connected = _ClassArguments._make(
-            old if new is None else new for new, old in zip(given, inherited, strict=True)
-        )
-        if "__init__" in vars(cls):
-            parent = next(base for base in cls.__mro__[1:] if issubclass(base, Connected))
-            known = inspect.signature(parent.__init__).parameters.values()
-            names = [one.name for one in known if one.kind is one.KEYWORD_ONLY]
-            _shows(cls.__init__, parent.__init__, names)
-
-    @takes_connection
-    def __init__(
-        self, namespace: str | None = None, **connection: Unpack[ConnectionOptions]
-    ) -> None:
-        settings = self._connected
-        self.connection = Connection(
-            namespace,
-            framework=settings.framework,
-            acting=settings.acting,
-            gather_reads=bool(settings.gather_reads),
-            **connection,
-        )
-
-    def __repr__(self) -> str:
-        shown = [f"namespace={self.connection.namespace!r}"]
-        names = (self._connected.shows or "").split()
-        shown += [f"{name.lstrip('_')}={getattr(self, name)!r}" for name in names]
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
-def _refuse_unknown(names: Collection[str], called: Callable[..., Any]) -> None:
-    if not names:
-        return
-    name, known = min(names), inspect.signature(called).parameters
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f": did you mean {near[0]!r}?" if near else f"; it takes {', '.join(known)}"
-    raise TypeError(f"{called.__name__}() got an unexpected keyword argument {name!r}{hint}")
-
-
 def _restore(
     reference: dict[str, str],
     gather_reads: bool,
@@ -446,7 +263,3 @@ def _remember(key: tuple[str, str | None], place: Place) -> None:
         _places.move_to_end(key)
         if len(_places) > _REMEMBERED:
             _places.popitem(last=False)
-
-
-def _environment_url() -> str:
-    return find_place().url
