@@ -14,19 +14,19 @@ from typing import Any
 
 from agent_framework import FileCheckpointStorage, Message, WorkflowCheckpoint
 
+from benchmarks.comparing import Compare
 from botwire_agent_framework import BotWireCheckpointStorage
 
 TURNS = 100  # each saves a checkpoint with all messages so far
 ROUNDS = 20
 TEXT = "word " * 40
-Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 def rows(compare: Compare) -> None:
     """Measures both sides on the same work.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     with tempfile.TemporaryDirectory() as name, asyncio.Runner() as runner:
         folder = Path(name)
@@ -69,7 +69,4 @@ def _checkpoint(said: list[Message]) -> WorkflowCheckpoint:
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    run.ROUNDS = ROUNDS
-    rows(run.compare)
+    rows(Compare(ROUNDS))

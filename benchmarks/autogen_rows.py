@@ -20,11 +20,11 @@ from autogen_ext.memory.chromadb import (
     PersistentChromaDBVectorMemoryConfig,
 )
 
+from benchmarks.comparing import Compare
 from botwire_autogen import BotWireChatCompletionContext, BotWireMemory
 
 MEMORIES, DIMENSION, MESSAGES, SHOWN = 1000, 384, 10_000, 20
 ROUNDS = 50
-Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 def embed(texts: list[str]) -> list[list[float]]:
@@ -53,7 +53,7 @@ def rows(compare: Compare) -> None:
     """Measures memory and conversations; both sides are durable, on one machine.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
         url = f"sqlite:///{Path(folder) / 'ours.db'}"
@@ -74,8 +74,8 @@ def rows(compare: Compare) -> None:
         for memory in (ours, theirs):
             for i in range(MEMORIES):
                 run(memory.add(_content(f"fact {i}")))
-        compare("autogen: memory add", *(_adds(run, m) for m in (ours, theirs)), 1)
-        compare("autogen: memory query", *(_queries(run, m) for m in (ours, theirs)), 1)
+        compare("autogen: memory add", _adds(run, ours), _adds(run, theirs), 1)
+        compare("autogen: memory query", _queries(run, ours), _queries(run, theirs), 1)
 
         context = BotWireChatCompletionContext("bench", url=url, buffer_size=SHOWN)
         buffered = BufferedChatCompletionContext(SHOWN)
@@ -131,7 +131,4 @@ async def _load(state: Any) -> Any:
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    run.ROUNDS = ROUNDS
-    rows(run.compare)
+    rows(Compare(ROUNDS))

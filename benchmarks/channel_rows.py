@@ -18,15 +18,16 @@ import redis
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from benchmarks.peers_rows import our_server, redis_server
+from benchmarks.comparing import Compare
+from benchmarks.peers_rows import redis_server
 from botwire import AsyncMemory, Memory
 from botwire_langgraph import BotWireSaver
+from scripts.serving import serve
 
 VALUE = {"text": "word " * 40}
 TEXT = '{"text": "' + "word " * 40 + '"}'
 AT_ONCE = 32
 ROUNDS = 500
-Compare = Callable[..., None]
 
 
 def singles(compare: Compare, url: str, always: str) -> None:
@@ -96,7 +97,7 @@ def graphs(compare: Compare, url: str, folder: Path) -> None:
 
     builder = StateGraph(MessagesState)
     builder.add_node("model", model)
-    builder.add_node("tool", tool)
+    builder.add_node("tool", tool)  # type: ignore[arg-type]
     builder.add_edge(START, "model")
     builder.add_conditional_edges("model", route)
     builder.add_edge("tool", "model")
@@ -119,11 +120,11 @@ def rows(compare: Compare) -> None:
     """Measures all.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url = stack.enter_context(our_server(folder))
+        url = stack.enter_context(serve(f"sqlite:///{folder / 'server.db'}")).url
         always = stack.enter_context(redis_server(folder / "always", durable=True))
         if always is not None:
             singles(compare, url, always)
@@ -132,6 +133,4 @@ def rows(compare: Compare) -> None:
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    rows(run.compare)
+    rows(Compare())

@@ -16,19 +16,19 @@ from typing import Any
 from anthropic.lib.tools._beta_builtin_memory_tool import BetaLocalFilesystemMemoryTool
 from claude_agent_sdk import SessionKey
 
+from benchmarks.comparing import Compare
 from botwire_claude import BotWireMemoryTool, BotWireSessionStore
 
 ROUNDS = 200
 KEY: SessionKey = {"project_key": "project", "session_id": "session"}
 LATE: SessionKey = {"project_key": "project", "session_id": "late"}
-Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 def rows(compare: Compare) -> None:
     """Measures both sides on the same work.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     numbers = itertools.count()
     with tempfile.TemporaryDirectory() as name, asyncio.Runner() as runner:
@@ -61,7 +61,4 @@ def _entry(number: int) -> Any:
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    run.ROUNDS = ROUNDS
-    rows(run.compare)
+    rows(Compare(ROUNDS))

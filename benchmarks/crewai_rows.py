@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +13,12 @@ from crewai.memory import Memory
 from crewai.memory.storage.lancedb_storage import LanceDBStorage
 from crewai.memory.types import MemoryRecord
 
+from benchmarks.comparing import Compare
 from botwire_crewai import BotWireStorage
+from scripts.serving import serve
 
 RECORDS, DIMENSION, SCOPES = 1000, 384, 27
 ROUNDS = 50  # of a recall, which takes 100 ms or more
-Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 class _Silent(BaseLLM):
@@ -43,7 +42,7 @@ def rows(compare: Compare) -> None:
     """Measures recalls and saves on the same thousand records.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     source = random.Random(1)  # noqa: S311 - the same numbers in every run
 
@@ -57,27 +56,19 @@ def rows(compare: Compare) -> None:
     query = vector()
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite:///{Path(folder) / 'ours.db'}"
-        command = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", database]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as server:
-            try:
-                assert server.stdout is not None
-                url = server.stdout.readline().split()[-1]
-                ours = BotWireStorage("bench", url=url)
-                theirs = LanceDBStorage(path=Path(folder) / "theirs")
-                memories = []
-                silent = _Silent(model="silent")
-                for storage in (ours, theirs):
-                    storage.save(records)
-                    embedder = _Embedder(query)
-                    memories.append(Memory(storage=storage, llm=silent, embedder=embedder))
-                mine, its = memories
-                compare("crewai: deep recall, 27 scopes", _recall(mine), _recall(its), 1)
-                compare("crewai: search", _search(ours, query), _search(theirs, query), 1)
-                compare("crewai: save 1, durable", _save(ours, query), _save(theirs, query), 1)
-            finally:
-                server.terminate()
+        with serve(database) as server:
+            ours = BotWireStorage("bench", url=server.url)
+            theirs = LanceDBStorage(path=Path(folder) / "theirs")
+            memories = []
+            silent = _Silent(model="silent")
+            for storage in (ours, theirs):
+                storage.save(records)
+                embedder = _Embedder(query)
+                memories.append(Memory(storage=storage, llm=silent, embedder=embedder))
+            mine, its = memories
+            compare("crewai: deep recall, 27 scopes", _recall(mine), _recall(its), 1)
+            compare("crewai: search", _search(ours, query), _search(theirs, query), 1)
+            compare("crewai: save 1, durable", _save(ours, query), _save(theirs, query), 1)
 
 
 def _recall(memory: Any) -> Callable[[], Any]:
@@ -93,7 +84,4 @@ def _save(storage: Any, query: list[float]) -> Callable[[], Any]:
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    run.ROUNDS = ROUNDS
-    rows(run.compare)
+    rows(Compare(ROUNDS))

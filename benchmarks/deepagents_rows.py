@@ -7,26 +7,25 @@ that to SQLite's write-ahead log.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from deepagents.backends import StoreBackend
 from langgraph.store.sqlite import SqliteStore
 
+from benchmarks.comparing import Compare
 from botwire_langgraph import BotWireBackend
 
 ROUNDS = 50
 MANY = 1_000
 TEXT = "word " * 40
-Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 def rows(compare: Compare) -> None:
     """Measures both sides on the same work.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -67,7 +66,4 @@ class _Folder:
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    run.ROUNDS = ROUNDS
-    rows(run.compare)
+    rows(Compare(ROUNDS))

@@ -6,25 +6,24 @@ import json
 import random
 import sqlite3
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lancedb
 
+from benchmarks.comparing import Compare
 from botwire import Memory, Record
 
 MESSAGE = {"role": "user", "text": "hello " * 20}
 LONG, SHORT = 100_000, 10  # items of a history
 RECORDS, DIMENSION, BEST = 20_000, 384, 10
-Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 def rows(compare: Compare) -> None:
     """Measures everything.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     with tempfile.TemporaryDirectory() as folder:
         _items(compare, Path(folder))
@@ -98,7 +97,7 @@ def _search(compare: Compare, folder: Path) -> None:
             return [match.record.id for match in found]
 
         def theirs() -> list[str]:
-            search = table.search(query).distance_type("cosine").limit(BEST)
+            search = table.search(query).distance_type("cosine").limit(BEST)  # type: ignore[attr-defined]
             return [row["id"] for row in search.to_list()]
 
         recall = len({*ours()} & {*_exactly(vectors, query)}) / BEST
@@ -115,6 +114,4 @@ def _exactly(vectors: list[list[float]], query: list[float]) -> list[str]:
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    rows(run.compare)
+    rows(Compare())

@@ -269,10 +269,10 @@ def records(folder: Path, stack: ExitStack) -> list[Line]:
             "Chroma",
             fill_chroma,
             {
-                "nearest 10": lambda: chroma.query(query_embeddings=[query], n_results=10),  # type: ignore[arg-type,list-item]
+                "nearest 10": lambda: chroma.query(query_embeddings=[query], n_results=10),  # type: ignore[arg-type]
                 "save one": lambda: chroma.add(
                     ids=[f"new-{next(ids)}"],
-                    embeddings=[query],  # type: ignore[arg-type,list-item]
+                    embeddings=[query],  # type: ignore[arg-type]
                     documents=["new"],
                 ),
             },

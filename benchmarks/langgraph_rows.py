@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,20 +24,21 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
+from benchmarks.comparing import Compare
 from botwire_langgraph import BotWireSaver, ConcurrentRunError
+from scripts.serving import serve
 
 TURNS = 100  # of three messages of some 200 characters
 WRITERS, TURNS_EACH = 8, 10
 ROUNDS = 100
 TEXT = "word " * 40
-Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 def rows(compare: Compare) -> None:
     """Measures both sides on the same work.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -219,27 +218,17 @@ def _requests(folder: Path) -> tuple[float, float]:
             super().put_writes(config, writes, task_id, task_path)
 
     database = f"sqlite:///{folder / 'server.db'}"
-    command = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", database]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as server:
-        try:
-            assert server.stdout is not None
-            saver = Called("bench", url=server.stdout.readline().split()[-1])
-            memory = saver.connection.memory
-            counting = _Counting(memory.engine)
-            memory.engine = counting  # type: ignore[assignment]
-            agent = create_agent(ScriptedModel(), [look], checkpointer=saver)
-            turns = 10
-            for _ in range(turns):
-                agent.invoke({"messages": [("human", "hi")]}, {"configurable": {"thread_id": "t"}})
-            return counting.count / turns, calls / turns
-        finally:
-            server.terminate()
+    with serve(database) as server:
+        saver = Called("bench", url=server.url)
+        memory = saver.connection.memory
+        counting = _Counting(memory.engine)
+        memory.engine = counting  # type: ignore[assignment]
+        agent: Any = create_agent(ScriptedModel(), [look], checkpointer=saver)
+        turns = 10
+        for _ in range(turns):
+            agent.invoke({"messages": [("human", "hi")]}, {"configurable": {"thread_id": "t"}})
+        return counting.count / turns, calls / turns
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    run.ROUNDS = ROUNDS
-    rows(run.compare)
+    rows(Compare(ROUNDS))

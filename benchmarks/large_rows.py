@@ -10,7 +10,6 @@ for is due to the disk and the machine.
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import resource
@@ -20,14 +19,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from botwire import Memory
+from scripts.serving import serve
 
 MEGABYTES = int(os.environ.get("LARGE_MEGABYTES", "1000"))
 STARTS = 5
@@ -59,12 +59,13 @@ def starts(database: Path) -> None:
     def python(code: str) -> None:
         subprocess.run([sys.executable, "-c", code], check=True)
 
-    for name, work in (
+    works: tuple[tuple[str, Callable[[], None]], ...] = (
         ("Python alone", lambda: python("pass")),
         ("`import botwire`", lambda: python("import botwire")),
         ("and a first read of the file", lambda: python(read)),
         ("a server that listens, with the file", lambda: _serve(url)),
-    ):
+    )
+    for name, work in works:
         times, computed = [], []
         for _ in range(STARTS):
             before, started = _children_computed(), time.perf_counter()
@@ -81,22 +82,8 @@ def _children_computed() -> float:
     return used.ru_utime + used.ru_stime
 
 
-@contextlib.contextmanager
-def _server(url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Starts a server; yields its process and its URL once it listens."""
-    command = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", url]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield process, process.stdout.readline().split()[-1]
-        finally:
-            process.terminate()
-
-
 def _serve(url: str) -> None:
-    with _server(url):
+    with serve(url):
         pass
 
 
@@ -107,8 +94,8 @@ def memory(url: str) -> None:
     def show(what: str, process: psutil.Process) -> None:
         print(f"| {what} | {process.memory_info().rss / 1e6:.0f} MB |", flush=True)
 
-    with _server(url) as (process, address), Memory("large", url=address) as client:
-        server = psutil.Process(process.pid)
+    with serve(url) as served, Memory("large", url=served.url) as client:
+        server = psutil.Process(served.process.pid)
         show("its start", server)
         history = client.history("h")
         for i in range(1_000):

@@ -11,18 +11,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import load
 from botwire import AsyncMemory, wire
 from botwire import operations as ops
 from botwire.exact import Json
+from scripts.serving import serve
 from tests.chaos.processes import own_postgres
 
 CLIENTS = int(os.environ.get("LIMITS_CLIENTS", "300"))
@@ -31,27 +29,10 @@ TASKS = 200
 VALUE = {"role": "user", "text": "hello " * 20}
 
 
-@contextmanager
-def server(database: str, workers: int) -> Iterator[str]:
-    """Starts a server with some workers; yields its URL."""
-    command = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", database]
-    with subprocess.Popen(
-        [*command, "--workers", str(workers)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.terminate()
-
-
 def requests() -> dict[str, Callable[[], bytes]]:
     """Returns what makes the next request of each kind."""
 
-    def batch(namespace: str, operation: ops.Operation) -> bytes:
+    def batch(namespace: str, operation: ops.AnyOperation) -> bytes:
         return wire.encode_batch(ops.Batch(namespace, (operation,))).encode()
 
     read = load.post(wire.BATCH_PATH, batch("n", ops.GetKeys(("k",))))
@@ -90,10 +71,10 @@ def main() -> None:
         print("|---|---|---|---|---|---|---|", flush=True)
         for store, workers in itertools.product(("SQLite", "PostgreSQL"), (1, 2)):
             file = f"sqlite:///{folder / f'{workers}.db'}"
-            with server(file if store == "SQLite" else postgres.url, workers) as url:
-                port = int(url.rsplit(":", 1)[1])
+            database = file if store == "SQLite" else postgres.url
+            with serve(database, "--workers", str(workers)) as server:
                 for kind, request in requests().items():
-                    waits = load.waits(port, request, connections=CLIENTS, seconds=SECONDS)
+                    waits = load.waits(server.port, request, connections=CLIENTS, seconds=SECONDS)
                     middle, late = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
                     print(
                         f"| {kind} | {store} | {workers} | {len(waits) / SECONDS:.0f} "
@@ -101,10 +82,11 @@ def main() -> None:
                         flush=True,
                     )
         print(f"\n| `AsyncMemory`, {TASKS} tasks | HTTP | channel |\n|---|---|---|", flush=True)
-        with server(f"sqlite:///{folder / 'tasks.db'}", 1) as url:
+        with serve(f"sqlite:///{folder / 'tasks.db'}") as server:
             for work in ("get", "append"):
                 http, channel = (
-                    asyncio.run(tasks(place, work)) for place in (f"{url}?channel=false", url)
+                    asyncio.run(tasks(place, work))
+                    for place in (f"{server.url}?channel=false", server.url)
                 )
                 print(f"| {work} | {http:.0f} a second | {channel:.0f} a second |", flush=True)
 

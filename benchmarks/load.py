@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 
@@ -62,8 +63,8 @@ async def _measure(
     for _ in range(connections):
         done: asyncio.Future[list[float]] = loop.create_future()
         all_done.append(done)
-        protocol = _Connection(request, started + seconds, done)
-        await loop.create_connection(lambda protocol=protocol: protocol, "127.0.0.1", port)
+        connect = functools.partial(_Connection, request, started + seconds, done)
+        await loop.create_connection(connect, "127.0.0.1", port)
     waits = [wait for each in await asyncio.gather(*all_done) for wait in each]
     return waits, time.perf_counter() - started
 

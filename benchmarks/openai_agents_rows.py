@@ -12,19 +12,19 @@ from typing import Any
 
 from agents import SQLiteSession
 
+from benchmarks.comparing import Compare
 from botwire_openai_agents import BotWireSession
 
 LONG = 10_000
 ROUNDS = 300
 TEXT = "word " * 40
-Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 def rows(compare: Compare) -> None:
     """Measures both sides on the same work.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     with tempfile.TemporaryDirectory() as name, asyncio.Runner() as runner:
         for items in (10, LONG):
@@ -49,7 +49,4 @@ def _turn() -> list[Any]:
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    run.ROUNDS = ROUNDS
-    rows(run.compare)
+    rows(Compare(ROUNDS))

@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
-from llama_index.storage.chat_store.redis import RedisChatStore
+from llama_index.storage.chat_store.redis import RedisChatStore  # type: ignore[import-untyped]
 
 from benchmarks.sides import HEAD, print_rows
 from botwire import Memory, Record
@@ -45,6 +46,7 @@ from botwire_llamaindex import (
     BotWireChatMemoryBuffer,
     BotWireChatStore,
 )
+from scripts.serving import serve
 from tests.chaos.processes import own_postgres
 
 ROUNDS = 60
@@ -85,21 +87,6 @@ def redis_server(folder: Path, *, durable: bool) -> Iterator[str | None]:
             process.terminate()
 
 
-@contextlib.contextmanager
-def our_server(folder: Path) -> Iterator[str]:
-    """Starts our server on a file; yields its URL."""
-    database = f"sqlite:///{folder / 'server.db'}"
-    command = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", database]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.terminate()
-
-
 def langchain(folder: Path, url: str, always: str | None, never: str | None) -> None:
     """Measures a turn of a chat history, and reading it."""
     turn = [HumanMessage(TEXT), AIMessage(TEXT)]
@@ -119,9 +106,9 @@ def langchain(folder: Path, url: str, always: str | None, never: str | None) -> 
     for history in histories.values():
         for _ in range(MESSAGES // 2):
             history.add_messages(turn)
-    reads: Sides = {name: lambda h=h: h.messages for name, h in histories.items()}
+    reads: Sides = {name: partial(getattr, h, "messages") for name, h in histories.items()}
     print_rows(f"LangChain: read {MESSAGES} messages", reads, ROUNDS)
-    adds: Sides = {name: lambda h=h: h.add_messages(turn) for name, h in histories.items()}
+    adds: Sides = {name: partial(h.add_messages, turn) for name, h in histories.items()}
     print_rows("LangChain: add a turn", adds, ROUNDS)
 
 
@@ -144,7 +131,7 @@ def loading(folder: Path, url: str, never: str | None) -> None:
         messages = [kind(f"{i} {TEXT}") for i, kind in zip(range(count), kinds)]  # noqa: B905
         for history in histories.values():
             history.add_messages(messages)
-        loads: Sides = {name: lambda h=h: h.messages for name, h in histories.items()}
+        loads: Sides = {name: partial(getattr, h, "messages") for name, h in histories.items()}
         print_rows(f"LangChain: load {count:,} messages", loads, rounds)
         _load_llamaindex(folder, url, never, count)
 
@@ -176,8 +163,8 @@ def llamaindex(folder: Path, url: str, always: str | None, never: str | None) ->
     file = f"sqlite:///{folder / 'ours.db'}"
     with asyncio.Runner() as runner:
         stores: dict[str, Any] = {
-            "**ours**, a file": BotWireChatStore("li", url=file),
-            "**ours**, a server": BotWireChatStore("li", url=url),
+            "**ours**, a file": BotWireChatStore("li", url=file),  # type: ignore[call-arg]
+            "**ours**, a server": BotWireChatStore("li", url=url),  # type: ignore[call-arg]
         }
         if always and never:
             stores |= {
@@ -185,16 +172,21 @@ def llamaindex(folder: Path, url: str, always: str | None, never: str | None) ->
                 "RedisChatStore, no log": RedisChatStore(redis_url=never),
             }
         adds: Sides = {
-            name: lambda s=s: s.add_message("chat", message) for name, s in stores.items()
+            name: partial(one.add_message, "chat", message) for name, one in stores.items()
         }
-        reads: Sides = {name: lambda s=s: s.get_messages("chat") for name, s in stores.items()}
+        reads: Sides = {name: partial(one.get_messages, "chat") for name, one in stores.items()}
         uri = f"sqlite+aiosqlite:///{folder / 'alchemy.db'}"
-        for name, store in (
-            ("**ours**, asynchronous", BotWireAsyncChatStore("li-async", url=file)),
-            ("SQLAlchemyChatStore, SQLite", SQLAlchemyChatStore("chats", async_database_uri=uri)),
-        ):
-            adds[name] = lambda s=store: runner.run(s.add_message("chat", message))
-            reads[name] = lambda s=store: runner.run(s.get_messages("chat"))
+
+        def awaited(call: Callable[[], Coroutine[Any, Any, Any]]) -> Callable[[], Any]:
+            return lambda: runner.run(call())
+
+        others: dict[str, Any] = {
+            "**ours**, asynchronous": BotWireAsyncChatStore("li-async", url=file),  # type: ignore[call-arg]
+            "SQLAlchemyChatStore, SQLite": SQLAlchemyChatStore("chats", async_database_uri=uri),
+        }
+        for name, store in others.items():
+            adds[name] = awaited(partial(store.add_message, "chat", message))
+            reads[name] = awaited(partial(store.get_messages, "chat"))
         for add in adds.values():
             for _ in range(MESSAGES):
                 add()
@@ -207,7 +199,7 @@ def llamaindex(folder: Path, url: str, always: str | None, never: str | None) ->
         for buffer in buffers.values():
             for i in range(MESSAGES):
                 buffer.put(ChatMessage(role=("user", "assistant")[i % 2], content=f"{i} {TEXT}"))
-        windows: Sides = {name: lambda b=b: b.get() for name, b in buffers.items()}
+        windows: Sides = {name: buffer.get for name, buffer in buffers.items()}
         print_rows(f"LlamaIndex: 3,000 tokens of {MESSAGES} messages", windows, ROUNDS)
 
 
@@ -265,8 +257,8 @@ def vectors(folder: Path) -> None:
         )
     searches: Sides = {
         "**ours**, a file": lambda: records.search(vector=query, limit=BEST, embeddings=False),
-        "LanceDB": lambda: table.search(query).distance_type("cosine").limit(BEST).to_list(),
-        "Chroma": lambda: collection.query(query_embeddings=[query], n_results=BEST),  # type: ignore[arg-type,list-item]
+        "LanceDB": lambda: table.search(query).distance_type("cosine").limit(BEST).to_list(),  # type: ignore[attr-defined]
+        "Chroma": lambda: collection.query(query_embeddings=[query], n_results=BEST),  # type: ignore[arg-type]
     }
     print_rows(f"nearest {BEST} of {RECORDS:,} x {DIMENSION}", searches, ROUNDS)
     adds: Sides = {
@@ -274,7 +266,7 @@ def vectors(folder: Path) -> None:
         "LanceDB": lambda: table.add([{"id": str(next(ids)), "vector": query, "text": "new"}]),
         "Chroma": lambda: collection.add(
             ids=[str(next(ids))],
-            embeddings=[query],  # type: ignore[arg-type,list-item]
+            embeddings=[query],  # type: ignore[arg-type]
             documents=["new"],
         ),
     }
@@ -289,11 +281,11 @@ def main() -> None:
         with (
             redis_server(folder / "always", durable=True) as always,
             redis_server(folder / "never", durable=False) as never,
-            our_server(folder) as url,
+            serve(f"sqlite:///{folder / 'server.db'}") as server,
         ):
-            langchain(folder, url, always, never)
-            loading(folder, url, never)
-            llamaindex(folder, url, always, never)
+            langchain(folder, server.url, always, never)
+            loading(folder, server.url, never)
+            llamaindex(folder, server.url, always, never)
         with own_postgres() as database:
             langgraph(folder, database.url)
         vectors(folder)

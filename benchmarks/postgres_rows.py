@@ -9,26 +9,25 @@ from __future__ import annotations
 import json
 import multiprocessing
 import threading
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 import psycopg
 
+from benchmarks.comparing import Compare
 from botwire import Memory
 from tests.chaos.processes import own_postgres
 from tests.chaos.proxy import Proxy
 
 MESSAGE = {"role": "user", "text": "hello " * 20}
 AWAY = 0.001  # seconds, each direction
-Compare = Callable[..., None]
 
 
 def rows(compare: Compare) -> None:
     """Measures everything.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     with own_postgres() as database:
         context = multiprocessing.get_context("spawn")
@@ -82,6 +81,4 @@ def _place(
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    rows(run.compare)
+    rows(Compare())

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pydantic_ai.conversation import Conversation, ConversationTypeAdapter
 from pydantic_ai.messages import (
@@ -21,19 +19,19 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
+from benchmarks.comparing import Compare
 from botwire_pydantic_ai import BotWireConversationStore
 
 LONG = 1_000
 ROUNDS = 30
 TEXT = "word " * 40
-Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 def rows(compare: Compare) -> None:
     """Measures both sides on the same work.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     with tempfile.TemporaryDirectory() as name, asyncio.Runner() as runner:
         store = BotWireConversationStore("bench", url=f"sqlite:///{name}/ours.db")
@@ -72,7 +70,4 @@ def _turn() -> list[ModelMessage]:
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    run.ROUNDS = ROUNDS
-    rows(run.compare)
+    rows(Compare(ROUNDS))

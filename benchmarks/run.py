@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import importlib
 import os
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from scripts import environments
 from tests.offline import TELEMETRY_OFF
 
-ROUNDS = 2000
 PARTS = (
     *("engine", "postgres", "server"),
     *("llamaindex", "langgraph", "deepagents", "crewai", "autogen"),
@@ -36,33 +32,6 @@ TABLES = {"peers", "growth", "large", "limits"}
 """Parts that print Markdown tables."""
 FOLDERS = ("races", "length", "images")
 """No parts: each has a program for each framework, prints one table, and takes arguments."""
-
-
-def compare(
-    name: str,
-    ours: Callable[[], Any],
-    bare: Callable[[], Any],
-    target: float,
-    rounds: int | None = None,
-) -> None:
-    """Runs both in turn and prints the ratio of their medians.
-
-    Args:
-        name: What the row measures.
-        ours: Does the work with BotWire.
-        bare: Does the same work without it.
-        target: The ratio to stay below.
-        rounds: How often to run each.
-    """
-    spent: tuple[list[float], list[float]] = ([], [])
-    # Read here, since a part may set `ROUNDS` for all its rows.
-    for _ in range(ROUNDS if rounds is None else rounds):
-        for times, work in zip(spent, (ours, bare), strict=True):
-            started = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - started)
-    mine, theirs = (statistics.median(times) * 1e6 for times in spent)
-    print(f"{name:34} {mine:9.1f} µs {theirs:9.1f} µs {mine / theirs:6.2f} (target {target})")
 
 
 def main(parts: Sequence[str]) -> int:

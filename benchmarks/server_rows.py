@@ -7,6 +7,7 @@ cost less.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import socket
 import statistics
@@ -17,19 +18,20 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from benchmarks import load
 from benchmarks.bare_server import VALUE
+from benchmarks.comparing import Compare
 from botwire import Memory, wire
 from botwire import operations as ops
 from botwire.exact import Json
+from scripts.serving import serve
 
 SLICES = 9  # of one second, for each side in turn
-Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 class Server(NamedTuple):
@@ -52,36 +54,27 @@ def servers(folder: Path) -> Iterator[tuple[str, Server, Server]]:
         port = listener.getsockname()[1]
     database = f"sqlite:///{folder / 'ours.db'}"
     with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", database],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as ours,
+        serve(database, log=folder / "log") as ours,
         subprocess.Popen(
             [sys.executable, Path(__file__).with_name("bare_server.py"), str(port), folder]
         ) as bare,
     ):
         try:
-            assert ours.stdout is not None
-            url = ours.stdout.readline().split()[-1]
             while True:
                 with contextlib.suppress(OSError):
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/memory/k").close()
                     break
                 time.sleep(0.05)
             yield (
-                url,
-                Server(int(url.rsplit(":", 1)[1]), psutil.Process(ours.pid)),
+                ours.url,
+                Server(ours.port, psutil.Process(ours.process.pid)),
                 Server(port, psutil.Process(bare.pid)),
             )
         finally:
-            ours.terminate()
             bare.terminate()
 
 
-def batch(operation: ops.Operation) -> bytes:
+def batch(operation: ops.AnyOperation) -> bytes:
     """Returns the body of a client's request for an operation."""
     return wire.encode_batch(ops.Batch("bench", (operation,))).encode()
 
@@ -112,7 +105,7 @@ def rows(compare: Compare) -> None:
     """Measures the client over loopback, and the server under 32 connections.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -153,11 +146,9 @@ def rows(compare: Compare) -> None:
             ("http: durable writes, 32", 0.5, "/memory"),
             ("  to a commit each", 2.5, "/commits"),
         ):
-            request = load.post(path, plain)
-            side_by_side(name, target, (ours, write), (bare, lambda request=request: request))
+            post = functools.partial(load.post, path, plain)
+            side_by_side(name, target, (ours, write), (bare, post))
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    rows(run.compare)
+    rows(Compare())

@@ -7,26 +7,25 @@ handed to the operating system.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from strands.session import FileSessionManager
 from strands.types.session import SessionAgent, SessionMessage
 
+from benchmarks.comparing import Compare
 from botwire_strands import BotWireSessionManager
 
 ROUNDS = 200
 LONG = 2_000
 TEXT = "word " * 40
-Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 def rows(compare: Compare) -> None:
     """Measures both sides on the same work.
 
     Args:
-        compare: `run.compare`.
+        compare: Prints a row.
     """
     with tempfile.TemporaryDirectory() as name:
         url = f"sqlite:///{Path(name) / 'ours.db'}"
@@ -63,7 +62,4 @@ class _Session:
 
 
 if __name__ == "__main__":
-    from benchmarks import run
-
-    run.ROUNDS = ROUNDS
-    rows(run.compare)
+    rows(Compare(ROUNDS))

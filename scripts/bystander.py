@@ -14,8 +14,6 @@ import gzip
 import http.client
 import json
 import multiprocessing
-import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -24,6 +22,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from serving import serve
 
 NS = "/v1/namespaces/mine"
 C = f"{NS}/collections/c"
@@ -251,21 +251,11 @@ DATABASES = {"sqlite": sqlite, "postgresql": postgres}
 @contextlib.contextmanager
 def serving(database: str = "sqlite") -> Iterator[int]:
     """Runs a server on an empty database during its block; yields its port."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("BOTWIRE_")}
-    with DATABASES[database]() as url:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", url],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=env,
-            text=True,
-        )
+    with DATABASES[database]() as url, serve(url) as server:
         try:
-            assert process.stdout is not None
-            yield int(process.stdout.readline().rpartition(":")[2])
+            yield server.port
         finally:
-            process.kill()
-            process.communicate()
+            server.process.kill()  # it may still be busy with an attack
 
 
 @contextlib.contextmanager

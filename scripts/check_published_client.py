@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from botwire import Memory
+from serving import serve
 
 RELEASE = "botwire==0.2.1"
 
@@ -76,16 +77,8 @@ def main() -> int:
         python = str(scripts / "python")
         _run(uv, "pip", "install", "--quiet", "--python", python, RELEASE)
         database = f"sqlite:///{folder / 'memory.db'}"
-        serve = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", database]
-        with subprocess.Popen(
-            serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as server:
-            assert server.stdout is not None
-            url = server.stdout.readline().split()[-1]
-            try:
-                _try(url, database, python)
-            finally:
-                server.terminate()
+        with serve(database) as server:
+            _try(server.url, database, python)
     print(f"{RELEASE} works against this server")
     return 0
 

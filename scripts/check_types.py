@@ -17,7 +17,7 @@ from typing import NamedTuple
 import environments
 from environments import ROOT
 
-CHECKED = ("packages/*/src", "server/src", "scripts")
+CHECKED = ("packages/*/src", "server/src", "scripts", "benchmarks/**/*.py")
 BENCHMARKS = ROOT / "benchmarks"
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from botwire.errors import BotWireError
 from botwire.messages import Message, Native, ToolCall
 from botwire.places import find_place
 from botwire.retention import Policy, Retention
+from serving import NotServingError, serve
 
 THREADS = Path(__file__).parents[1] / "packages/botwire-console/tests/langgraph_threads.jsonl.gz"
 """An export of what LangGraph stored of two threads: the console itself needs no LangGraph."""
@@ -116,28 +116,15 @@ def fill(url: str) -> None:
 def run() -> int:
     """Serves until interrupted; returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="botwire-console-") as folder:
-        command = [sys.executable, "-m", "botwire", "serve", "--port", "0"]
-        log = Path(folder, "server.log")
-        with (
-            log.open("w") as stderr,
-            subprocess.Popen(
-                [*command, "--database", f"sqlite:///{folder}/memory.db"],
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-            ) as server,
-        ):
-            assert server.stdout is not None
-            line = server.stdout.readline()  # printed once the server listens
-            if not line:
-                print(f"the server did not start: {log.read_text()[-2000:]}", file=sys.stderr)
-                return 1
-            url = line.split()[-1]
-            fill(url)
-            print(f"The console: {url}/console (Ctrl-C ends it)", flush=True)
-            with contextlib.suppress(KeyboardInterrupt, BotWireError):
-                write(url)
-            server.terminate()
+        try:
+            with serve(f"sqlite:///{folder}/memory.db", log=Path(folder, "server.log")) as server:
+                fill(server.url)
+                print(f"The console: {server.url}/console (Ctrl-C ends it)", flush=True)
+                with contextlib.suppress(KeyboardInterrupt, BotWireError):
+                    write(server.url)
+        except NotServingError as error:
+            print(error, file=sys.stderr)
+            return 1
     return 0
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +10,7 @@ from typing import Any, Self
 
 from botwire import Author, Memory
 from botwire.messages import Message, ToolCall
+from serving import serve
 
 NARROW = (390, 844)
 """The window of a phone."""
@@ -39,7 +39,7 @@ class Site:
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self._port = "0"
-        self._process: subprocess.Popen[str] | None = None
+        self._running = contextlib.ExitStack()
         self.origin = ""
 
     @property
@@ -62,26 +62,13 @@ class Site:
     def start(self) -> None:
         """Serves the store, on the same port as before."""
         database = f"sqlite:///{self._folder}/memory.db"
-        with (self._folder / "server.log").open("a") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "botwire", "serve"),
-                    *("--port", self._port, "--database", database),
-                ],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert self._process.stdout is not None
-        self.origin = self._process.stdout.readline().split()[-1]  # once it listens
-        self._port = self.origin.rpartition(":")[2]
+        served = serve(database, "--port", self._port, log=self._folder / "server.log")
+        server = self._running.enter_context(served)
+        self.origin, self._port = server.url, str(server.port)
 
     def stop(self) -> None:
         """Stops the server."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.communicate()
-            self._process = None
+        self._running.close()
 
     def memory(self, namespace: str = "user-123") -> Memory:
         """Returns a client, which writes as an agent does."""

@@ -28,8 +28,9 @@ from pathlib import Path
 
 import environments
 from demo_interfaces import INTERFACES, Interface
-from demo_trial import DemoError, Facts, Outcome, Trial, serve
+from demo_trial import Facts, Outcome, Trial
 from environments import ROOT, EnvironmentMissingError
+from serving import NotServingError, serve
 
 AT_ONCE = 2
 """Interfaces tried concurrently; importing a framework keeps a core busy."""
@@ -78,8 +79,8 @@ def try_out(interfaces: Sequence[Interface], *, amnesia: bool = False) -> list[R
     facts = [Facts() for _ in interfaces]
     with tempfile.TemporaryDirectory(prefix="botwire-demo-") as temporary:
         folder = Path(temporary)
-        with serve(folder) as url:
-            progress.say(f"a server listens at {url}, its database is empty")
+        with serve(f"sqlite:///{folder / 'server.db'}", log=folder / "server.log") as server:
+            progress.say(f"a server listens at {server.url}, its database is empty")
             programs = sorted({one for interface in interfaces for one in interface.programs})
             for name in sorted({environments.environment_of_program(Path(p)) for p in programs}):
                 environments.python(name)
@@ -89,7 +90,7 @@ def try_out(interfaces: Sequence[Interface], *, amnesia: bool = False) -> list[R
                 own = folder / f"{place}-{number}"
                 own.mkdir()
                 interface = interfaces[number]
-                here = url if place == "HTTP" else f"sqlite:///{own / 'memory.db'}"
+                here = server.url if place == "HTTP" else f"sqlite:///{own / 'memory.db'}"
                 there = f"sqlite:///{own / 'elsewhere.db'}" if amnesia else here
                 trial = Trial(
                     interface,
@@ -140,7 +141,7 @@ def demonstrate(interfaces: Sequence[Interface], *, amnesia: bool = False) -> in
     start = time.monotonic()
     try:
         rows = try_out(interfaces, amnesia=amnesia)
-    except (DemoError, EnvironmentMissingError) as error:
+    except (NotServingError, EnvironmentMissingError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"\n{table(rows)}\n")

@@ -9,7 +9,6 @@ import secrets
 import signal
 import statistics
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -218,27 +217,3 @@ class Trial:
 def interpreter(program: Path) -> str:
     """Returns the interpreter that has the framework of a program."""
     return environments.python(environments.environment_of_program(program))
-
-
-@contextlib.contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Runs a server with a fresh database in `folder` and yields its URL."""
-    command = [sys.executable, "-m", "botwire", "serve", "--port", "0"]
-    with (
-        (folder / "server.log").open("w") as log,
-        subprocess.Popen(
-            [*command, "--database", f"sqlite:///{folder / 'server.db'}"],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as server,
-    ):
-        try:
-            assert server.stdout is not None
-            line = server.stdout.readline()  # printed once the server listens
-            if not line:
-                said = (folder / "server.log").read_text().strip()
-                raise DemoError(f"the server did not start: {said[-2000:]}")
-            yield line.split()[-1]
-        finally:
-            server.terminate()

@@ -16,20 +16,15 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
+from serving import serve
+
 
 def main(options: list[str]) -> int:
     """Starts a server with an empty store and fuzzes it; returns the exit code."""
     with tempfile.TemporaryDirectory() as folder:
-        serve = [sys.executable, "-m", "botwire", "serve", "--port", "0"]
-        database = f"sqlite:///{Path(folder, 'memory.db')}"
-        with (
-            Path(folder, "log").open("w") as log,
-            subprocess.Popen(
-                [*serve, "--database", database], stdout=subprocess.PIPE, stderr=log, text=True
-            ) as server,
-        ):
-            assert server.stdout is not None
-            url = server.stdout.readline().split()[-1]
+        database, log = f"sqlite:///{Path(folder, 'memory.db')}", Path(folder, "log")
+        with serve(database, log=log) as server:
+            url = server.url
             done = subprocess.run(
                 [
                     *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
@@ -43,8 +38,7 @@ def main(options: list[str]) -> int:
             )
             with urllib.request.urlopen(f"{url}/readyz") as answer:  # noqa: S310 - our own server
                 assert answer.status == 200
-            server.terminate()
-        tracebacks = Path(folder, "log").read_text().count("Traceback")
+        tracebacks = log.read_text().count("Traceback")
     print(f"Tracebacks in the server's log: {tracebacks}")
     return done.returncode or int(tracebacks > 0)
 

@@ -16,12 +16,13 @@ import asyncio
 import json
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from serving import serve
 
 VALUE = {"role": "user", "text": "hello " * 20}
 PATIENCE_SECONDS = 30
@@ -141,20 +142,12 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite:///{Path(folder, 'memory.db')}"
-        serve = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", database]
-        with (
-            Path(folder, "log").open("w") as log,
-            subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=log, text=True) as server,
-        ):
-            assert server.stdout is not None
-            port = int(server.stdout.readline().rpartition(":")[2])
-            try:
-                clients, (half, end) = asyncio.run(
-                    load(port, server.pid, options.connections, options.seconds)
-                )
-            finally:
-                server.terminate()
-        log_lines = Path(folder, "log").read_text().splitlines()
+        log = Path(folder, "log")
+        with serve(database, log=log) as server:
+            clients, (half, end) = asyncio.run(
+                load(server.port, server.process.pid, options.connections, options.seconds)
+            )
+        log_lines = log.read_text().splitlines()
     logged = [line for line in log_lines if "Traceback" in line]
     times = sorted(time_ for client in clients for time_ in client.times)
     failures = [failure for client in clients for failure in client.failures]

@@ -10,19 +10,18 @@ import asyncio
 import base64
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from scripts.serving import serve
 from tests.holding import longest_hold
 
 ROUNDS = 5
 IMAGE = os.urandom(2_500_000)
 ENCODED = base64.b64encode(IMAGE).decode()
-MIME = "image/png"
+MIME: Final = "image/png"
 HEAD = """\
 | framework | work | a file | a server |
 |---|---|---|---|"""
@@ -38,19 +37,8 @@ def main(framework: str, works: Callable[[str], Awaitable[Works]]) -> None:
     """
     with tempfile.TemporaryDirectory() as name:
         file, served = (f"sqlite:///{Path(name) / each}.db" for each in ("file", "served"))
-        command = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", served]
-        with subprocess.Popen(
-            [*command, "--max-body", "100000000"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ) as process:
-            assert process.stdout is not None
-            server = process.stdout.readline().split()[-1]
-            try:
-                holds = [asyncio.run(_holds(works, url)) for url in (file, server)]
-            finally:
-                process.terminate()
+        with serve(served, "--max-body", "100000000") as server:
+            holds = [asyncio.run(_holds(works, url)) for url in (file, server.url)]
     for work in holds[0]:
         cells = " | ".join(f"{found[work] * 1e3:.0f} ms" for found in holds)
         print(f"| {framework} | {work} | {cells} |", flush=True)

@@ -9,9 +9,16 @@ machine do not change their ratio much.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from benchmarks import frameworks
 from benchmarks.length.frame import HEAD
 
+
+def main(arguments: Sequence[str]) -> int:
+    """Measures some frameworks, or all; returns the exit code."""
+    return frameworks.measure("length", HEAD, arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(frameworks.measure("length", HEAD, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -40,7 +40,7 @@ class _Saver(Contender):
 
     def tokens(self) -> Iterable[str]:
         messages = self.app.get_state(THREAD).values.get("messages", ())
-        return [message.id for message in messages if isinstance(message, HumanMessage)]
+        return [message.id or "" for message in messages if isinstance(message, HumanMessage)]
 
     def close(self) -> None:
         self.closing.close()

@@ -39,7 +39,9 @@ class OurChatStore(_ChatStore):
     ours = True
 
     def __init__(self, place: Place) -> None:
-        self.store = BotWireChatStore("race", url=f"sqlite:///{place.folder / 'ours.db'}")
+        self.store = BotWireChatStore(  # type: ignore[call-arg]
+            "race", url=f"sqlite:///{place.folder / 'ours.db'}"
+        )
 
 
 class StockChatStore(_ChatStore):
@@ -87,7 +89,9 @@ class OurAsyncChatStore(_AsyncChatStore):
 
     def __init__(self, place: Place) -> None:
         super().__init__()
-        self.store = BotWireAsyncChatStore("race", url=f"sqlite:///{place.folder / 'ours.db'}")
+        self.store = BotWireAsyncChatStore(  # type: ignore[call-arg]
+            "race", url=f"sqlite:///{place.folder / 'ours.db'}"
+        )
 
 
 class StockAsyncChatStore(_AsyncChatStore):
