@@ -344,6 +344,21 @@ async def test_an_item_that_cannot_be_read_is_logged_and_left_out(
     assert await load(store) == ["one", "1", "two"]
 
 
+@pytest.mark.parametrize("data", [None, [], {"x": 1}, {"id": "e", "message": {}}], ids=str)
+async def test_a_damaged_entry_hides_no_other(store: BotWireConversationStore, data: Any) -> None:
+    native = Native("pydantic-ai", 1, data)
+    history(store).extend(
+        [
+            Message("user", "first").to_item(),
+            Message("user", "damaged", native=native).to_item(),
+            native.to_value(),
+            Message("user", "last").to_item(),
+        ]
+    )
+    said = await load(store)
+    assert [text for text in said if text != "damaged"] == ["first", "last"]
+
+
 async def test_a_head_that_is_not_there_is_a_conflict(store: BotWireConversationStore) -> None:
     record = ConversationRecord(conversation_id="c", head_id="nowhere")
     with pytest.raises(ConversationConflict):

@@ -29,6 +29,7 @@ from pydantic_ai.messages import (
 from botwire import Item, NotJSONError
 from botwire.exact import Json
 from botwire.messages import Message, Native, ToolCall, UnreadableItemError, native_in, read_item
+from botwire.names import shown
 from botwire.tagged import from_stored, to_json
 from botwire.tool_calls import NOT_COMPLETED
 
@@ -97,8 +98,9 @@ def read(item: Item, history: str) -> StoredEntry:
         UnreadableItemError: The item is not a message.
     """
     data = _own(item)
-    is_left = data is not None and "left" in data
-    if is_left:
+    is_left = False
+    if data is not None and "left" in data:
+        is_left = True
         item = Item(item.stored._replace(value=Json.from_decoded(data["left"])))
         data = _own(item)
     if data is None:
@@ -106,19 +108,24 @@ def read(item: Item, history: str) -> StoredEntry:
             item,
             framework=FRAMEWORK,
             formats=(FORMAT,),
-            from_native=from_stored,
+            from_native=_no_entry,
             from_portable=lambda one: _from_portable(one, item.created_at),
         )
         given = foreign_id(history, item.seq)
         return StoredEntry(given, None, message, is_foreign=True, is_left=is_left)
-    if "of" in data:
-        return StoredEntry(data["of"], None, None, is_foreign=False, is_left=is_left)
     try:
+        if "of" in data:
+            return StoredEntry(data["of"], None, None, is_foreign=False, is_left=is_left)
         found = from_stored(Json.from_decoded(data["message"]))
         (message,) = ModelMessagesTypeAdapter.validate_python([found])
-    except ValueError as error:
-        raise UnreadableItemError(str(error)[:500]) from error
-    return StoredEntry(data["id"], data["parent_id"], message, is_foreign=False, is_left=is_left)
+        id, parent = data["id"], data["parent_id"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableItemError(f"its entry is damaged: {error!r}"[:500]) from error
+    return StoredEntry(id, parent, message, is_foreign=False, is_left=is_left)
+
+
+def _no_entry(data: Any) -> Any:
+    raise ValueError(f"it holds no entry, but {shown(data)}")
 
 
 def is_foreign(item: Item) -> bool:
@@ -133,7 +140,7 @@ def left(item: Item) -> dict[str, Any]:
 
 def original(item: Item) -> Any:
     """Returns the value that `left` wrapped."""
-    return _own(item)["left"]
+    return (_own(item) or {})["left"]
 
 
 def foreign_id(history: str, seq: int) -> str:
@@ -170,9 +177,10 @@ def closed(message: ModelMessage) -> ModelMessage:
     return replace(message, parts=[*parts, TextPart(NOT_COMPLETED)])
 
 
-def _own(item: Item) -> Any:
+def _own(item: Item) -> dict[str, Any] | None:
     """Returns the native data of this adapter in an item; None if it has none."""
-    return native_in(item, framework=FRAMEWORK, formats=(FORMAT,))
+    data = native_in(item, framework=FRAMEWORK, formats=(FORMAT,))
+    return data if isinstance(data, dict) else None
 
 
 def _dump(dump: Any, path: str) -> Any:
