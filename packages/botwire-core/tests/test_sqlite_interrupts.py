@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,7 +21,9 @@ from typing import Any
 import pytest
 
 from botwire import AsyncMemory, ConflictError, Memory
+from botwire import operations as ops
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
+from botwire.names import SYSTEM_NAMESPACE
 
 HOLDER = """
 import sqlite3, sys
@@ -209,25 +211,42 @@ def test_interrupts_of_the_main_thread_do_not_touch_the_writes_of_others(path: P
     assert interrupts > 100
 
 
-def test_ctrl_c_ends_the_wait_for_another_process_at_once(path: Path) -> None:
+def compact(memory: Memory) -> None:
+    memory.engine.apply(ops.Batch(SYSTEM_NAMESPACE, (ops.CompactStore(),)))
+
+
+def write(memory: Memory) -> None:
+    memory.set("k", 2)
+
+
+@pytest.mark.parametrize("wait", [write, compact])
+def test_ctrl_c_ends_the_wait_for_another_process_at_once(
+    path: Path, wait: Callable[[Memory], object]
+) -> None:
     memory = Memory("n", url=f"sqlite:///{path}")
     memory.set("k", 1)
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
+        assert holder.stdin is not None
         assert holder.stdout is not None
         holder.stdout.readline()
+        # If the wait does not end by itself, it ends with the lock.
+        watchdog = threading.Timer(20, holder.stdin.close)
+        watchdog.start()
         previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.2)
             with pytest.raises(KeyboardInterrupt):
-                memory.set("k", 2)
+                wait(memory)
             # The other one still holds the lock: its transaction has not ended.
             assert not may_write(path)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
-            holder.communicate(b"\n", timeout=30)
+            watchdog.cancel()
+            holder.stdin.close()
+            holder.wait(30)
     assert may_write(path)
     memory.set("k", 3)
     assert memory.get("k") == 3

@@ -152,7 +152,7 @@ def test_what_is_deleted_is_overwritten_in_the_file(tmp_path: Path) -> None:
 def test_a_compaction_that_could_not_empty_the_log_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("botwire.engines.sqlite.file._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("botwire.engines.sqlite.waiting.BUSY_SECONDS", 0.05)
     engine = SQLiteEngine(tmp_path / "memory.db")
     fill(engine, "n")
     reader = sqlite3.connect(tmp_path / "memory.db", isolation_level=None)

@@ -17,7 +17,7 @@ from botwire.engines import retry
 from botwire.engines.sql import migrations
 from botwire.engines.sql.schema import SQLITE
 from botwire.engines.sql.steps import WAIT, Steps
-from botwire.engines.sqlite import maintenance
+from botwire.engines.sqlite import maintenance, waiting
 from botwire.engines.sqlite.maintenance import BACKUP_ID
 from botwire.errors import BotWireError, ConfigurationError, ServerError
 from botwire.files import make_private
@@ -28,8 +28,6 @@ T = TypeVar("T")
 APPLICATION_ID = 0x42575245
 """Marks BotWire's files (``BWRE``); see https://sqlite.org/pragma.html."""
 
-_BUSY_SECONDS = 60.0
-_BUSY_PART_MS = 50
 # Page cache per connection, in kilobytes. Writes to the text index are spread over many pages: with
 # a smaller cache, a writer of many records evicts pages and reads them again.
 _READER_CACHE, _WRITER_CACHE = 16_000, 64_000
@@ -59,9 +57,7 @@ class SQLiteFile:
         """Returns a connection for writing."""
         connection = self.connect()
         connection.execute(f"PRAGMA cache_size=-{_WRITER_CACHE}")
-        # `begin` waits in short parts: Python handles no signals while SQLite waits, and SQLite
-        # polls less and less often, so it would rarely find a contended lock free.
-        connection.execute(f"PRAGMA busy_timeout={_BUSY_PART_MS}")
+        waiting.wait_in_parts(connection)
         return connection
 
     def connect(self) -> sqlite3.Connection:
@@ -79,7 +75,7 @@ class SQLiteFile:
                 make_private(self.path)
             connection = sqlite3.connect(
                 f"file:{quote(self.path)}?mode=ro" if self.read_only else self.path,
-                timeout=_BUSY_SECONDS,
+                timeout=waiting.BUSY_SECONDS,
                 isolation_level=None,
                 check_same_thread=False,
                 uri=self.read_only,
@@ -212,14 +208,7 @@ class SQLiteFile:
         Raises:
             ConfigurationError: A newer release has migrated the file meanwhile.
         """
-        deadline = time.monotonic() + _BUSY_SECONDS
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                break
-            except sqlite3.OperationalError as error:
-                if not _is_busy(error) or time.monotonic() > deadline:
-                    raise
+        waiting.execute(connection, "BEGIN IMMEDIATE")
         # A newer release may have migrated the tables while this one had them open.
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         migrations.refuse_newer(found, self.path)
@@ -278,12 +267,12 @@ def _use_wal(connection: sqlite3.Connection) -> str:
     Retries by itself: SQLite's busy timeout does not apply here, so a file that another process is
     opening at the same moment is reported as locked at once.
     """
-    deadline = time.monotonic() + _BUSY_SECONDS
+    deadline = time.monotonic() + waiting.BUSY_SECONDS
     while True:
         try:
             mode: str = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > deadline:
+            if not waiting.is_busy(error) or time.monotonic() > deadline:
                 raise
             time.sleep(retry.spread(0.005))
         else:
@@ -293,10 +282,6 @@ def _use_wal(connection: sqlite3.Connection) -> str:
 def _mark(connection: sqlite3.Connection) -> int:
     mark: int = connection.execute("PRAGMA application_id").fetchone()[0]
     return mark
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 from botwire import operations as ops
 from botwire.engines.sql import checks, migrations
+from botwire.engines.sqlite import waiting
 from botwire.errors import ConfigurationError, ServerError
 from botwire.files import make_private
 from botwire.operations import AnyOperation
@@ -38,8 +40,12 @@ def maintain(connection: sqlite3.Connection, operation: AnyOperation) -> object:
     assert isinstance(operation, ops.CompactStore)
     # VACUUM copies only live data into a new file. The pages go through the log, which keeps old
     # ones until it is truncated.
-    connection.execute("VACUUM")
-    busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    waiting.wait_in_parts(connection)
+    waiting.execute(connection, "VACUUM")
+    deadline = time.monotonic() + waiting.BUSY_SECONDS
+    while busy := connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() > deadline:
+            break
     if busy:
         return ops.Compaction(
             rewritten=False, detail="another process still reads the log: try again"
