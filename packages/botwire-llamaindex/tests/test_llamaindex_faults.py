@@ -158,7 +158,7 @@ async def test_a_hundred_sessions_wait_together(
     names = [f"s{i}" for i in range(SESSIONS)]
     threads = threading.active_count()
     with proxy.running() as url:
-        memories = [cls(namespace, url=url, **{key: name}) for name in names]
+        memories = [cls(namespace, url=url, timeout=60, **{key: name}) for name in names]
         turns = asyncio.gather(*map(take_turn, memories, names))
         found = await turns
         assert threading.active_count() <= threads + 2  # the proxy's, and one that resolves names
