@@ -28,11 +28,11 @@ from langchain_core.messages import (
 )
 
 from botwire import AsyncMemory, ConfigurationError, Memory, NotJSONError, TransportError
-from botwire.exact import Json
 from botwire.tagged import from_json
 from botwire_langchain import BotWireChatHistory, BotWireChatMessageHistory, convert
-from botwire_langchain.convert import from_native, to_native
+from botwire_langchain.convert import from_items, to_items
 from tests.clients import later
+from tests.items import stored_items
 from tests.zygote import Zygote
 
 EVERY_KIND: list[BaseMessage] = [
@@ -117,17 +117,44 @@ metadata = st.dictionaries(
 )  # fmt: skip
 
 
-@given(contents, metadata, st.sampled_from([HumanMessage, AIMessage, SystemMessage]))
-def test_whatever_it_holds_comes_back_equal(
-    content: str, metadata: dict[str, Any], cls: type[BaseMessage]
-) -> None:
-    message = cls(content, response_metadata=metadata, additional_kwargs={"again": metadata})
-    stored = Json.of(to_native(message, "it"))
-    for held in (stored, Json.from_decoded(stored.value)):
-        found = from_native(held)
-        assert found == message
-        (constructed,) = messages_from_dict([from_json(stored.value)])
-        assert found.__getstate__() == constructed.__getstate__()
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | contents,
+    lambda inner: st.lists(inner) | st.dictionaries(contents, inner),
+    max_leaves=5,
+)
+said = contents | st.just("\ud800") | st.lists(contents | st.dictionaries(contents, plain))
+optional = st.none() | contents
+fields = st.fixed_dictionaries(
+    {"content": said, "response_metadata": metadata, "id": optional, "name": optional},
+    optional={"additional_kwargs": st.dictionaries(contents | st.just("content_blocks"), plain)},
+)
+calls = st.fixed_dictionaries(
+    {"name": contents, "args": st.dictionaries(contents, plain), "id": optional}
+)
+tokens = st.fixed_dictionaries(
+    dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), st.integers())
+)
+spoken = st.one_of(
+    st.builds(lambda given: HumanMessage(**given), fields),
+    st.builds(lambda given: SystemMessage(**given), fields),
+    st.builds(
+        lambda given, calls, tokens: AIMessage(**given, tool_calls=calls, usage_metadata=tokens),
+        *(fields, st.lists(calls), st.none() | tokens),
+    ),
+    st.builds(
+        lambda given, call, kept: ToolMessage(**given, tool_call_id=call, artifact=kept),
+        *(fields, contents, plain),
+    ),
+)
+
+
+@given(spoken, st.booleans())
+def test_whatever_it_holds_comes_back_equal(message: BaseMessage, decoded: bool) -> None:
+    (item,) = stored_items(to_items([message]), decoded=decoded)
+    ((_, found),) = from_items([item])
+    assert found == message
+    (constructed,) = messages_from_dict([from_json(item.value["native"]["data"])])
+    assert found.__getstate__() == constructed.__getstate__()
 
 
 class Mine(BaseMessage):

@@ -23,7 +23,7 @@ from botwire import Item, NotJSONError
 from botwire.client.encoding import encode_list
 from botwire.exact import Json
 from botwire.messages import Message, Native, Role, ToolCall, read_items
-from botwire.tagged import from_stored, to_json
+from botwire.tagged import from_stored, looks_tagged, to_json
 
 FRAMEWORK = "langchain"
 FORMAT = 1
@@ -48,6 +48,9 @@ _CLASSES: dict[str, type[BaseMessage]] = {
     "tool": ToolMessage,
 }
 """The classes that `messages_from_dict` makes of most messages."""
+
+_OPENINGS = {f'{{"type":"{kind}","data":': cls for kind, cls in _CLASSES.items()}
+"""How the JSON of `message_to_dict` begins, up to the message's fields, for each of `_CLASSES`."""
 
 
 def to_items(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
@@ -109,15 +112,34 @@ def to_native(message: BaseMessage, path: str) -> Any:
 
 
 def from_native(data: Json) -> BaseMessage:
-    """Returns the message that `to_native` was given."""
+    """Returns the message that `to_native` was given.
+
+    Messages of the usual classes are made as their constructors come to make them. The way there
+    takes twice as long as the validation itself.
+    """
+    if data.held_text is not None and (message := _from_text(data.held_text)) is not None:
+        return message
     found = from_stored(data)
     cls = _CLASSES.get(found["type"])
     if cls is None or "content_blocks" in found["data"]:
         return messages_from_dict([found])[0]
-    # What the constructors of these classes come to. Their way there takes twice as long as the
-    # validation itself.
     message = cls.__new__(cls)
     cls.__pydantic_validator__.validate_python(dict(found["data"]), self_instance=message)
+    return message
+
+
+def _from_text(text: str) -> BaseMessage | None:
+    """Returns a message of the usual classes without decoding its JSON first; None for others.
+
+    Raises:
+        ValueError: The text holds half of a surrogate pair; decoded, it can be read.
+    """
+    fields = text.find('"data":') + len('"data":')
+    cls = _OPENINGS.get(text[:fields])
+    if cls is None or looks_tagged(text) or '"content_blocks":' in text:
+        return None
+    message = cls.__new__(cls)
+    cls.__pydantic_validator__.validate_json(text[fields:-1], self_instance=message)
     return message
 
 

@@ -135,8 +135,11 @@ def from_native(data: Json) -> ChatMessage:
     """Returns the message that `to_native` was given."""
     text = data.held_text
     if text is not None and not looks_tagged(text):
-        # Refuses half of a surrogate pair, and is then called again with the decoded value.
-        return ChatMessage.model_validate_json(text)
+        # Not by the constructor, which would validate everything twice. What refuses half of a
+        # surrogate pair here is called again with the decoded value.
+        message = ChatMessage.__new__(ChatMessage)
+        ChatMessage.__pydantic_validator__.validate_json(text, self_instance=message)
+        return message
     value = data.value
     blocks = [
         block | {name: from_json(block[name]) for name in _FREE_FIELDS if name in block}
