@@ -311,14 +311,15 @@ class BotWireMemory(FoundAgain, Memory):
         if self.memory_blocks:
             await self._recall_facts()
             messages = await super().aget(input, **block_kwargs)
-            entries, oldest = None, next((one.seq for one in await history.read(limit=1)), 0)
+            oldest, may_call = next((one.seq for one in await history.read(limit=1)), 0), True
         else:
             entries = (await self._aqueue()).kept()
             messages, oldest = messages_of(entries), entries[0].seq if entries else 0
+            may_call = any(entry.calls for entry in entries)
         if oldest != 1:  # other messages may have come before it
             first = await history.read(limit=1, archived=True)
             messages = with_system(messages, first, oldest)
-        return with_answered_calls(messages, entries)
+        return with_answered_calls(messages, may_call=may_call)
 
     def get(
         self,
@@ -333,7 +334,7 @@ class BotWireMemory(FoundAgain, Memory):
         if oldest != 1:
             first = self._history().read(limit=1, archived=True)
             messages = with_system(messages, first, oldest)
-        return with_answered_calls(messages, entries)
+        return with_answered_calls(messages, may_call=any(entry.calls for entry in entries))
 
     def get_all(self, status: MessageStatus | None = None) -> list[ChatMessage]:
         """Returns all messages, or only the active or archived ones."""

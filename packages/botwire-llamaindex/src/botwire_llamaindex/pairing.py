@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
 
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
-
-if TYPE_CHECKING:
-    from botwire_llamaindex.window import WindowEntry
 
 TOOL_ROLES = (MessageRole.TOOL, MessageRole.FUNCTION)
 """The roles of messages that answer a tool call."""
 
 
 def with_answered_calls(
-    messages: Sequence[ChatMessage], entries: Sequence[WindowEntry] | None = None
+    messages: Sequence[ChatMessage], *, may_call: bool = True
 ) -> list[ChatMessage]:
     """Returns the messages with an answer to each tool call; see `botwire.tool_calls`.
 
@@ -26,9 +22,9 @@ def with_answered_calls(
 
     Args:
         messages: The messages about to be shown to a model.
-        entries: The entries of the stored messages, if known.
+        may_call: Whether any of the messages may call a tool.
     """
-    if entries is not None and not any(entry.calls for entry in entries):
+    if not may_call:
         return [*messages]
     known = _call_ids(messages)
     answered: set[str] = set()

@@ -132,7 +132,8 @@ class Window(Choice):
                 else is dropped.
         """
         system, entries = self._fitting(complete, first)
-        return with_answered_calls([*system, *(entry.message for entry in entries)], entries)
+        messages = [*system, *(entry.message for entry in entries)]
+        return with_answered_calls(messages, may_call=any(entry.calls for entry in entries))
 
     def _fitting(
         self, complete: bool, first: ChatMessage | None
