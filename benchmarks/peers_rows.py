@@ -148,7 +148,7 @@ def _load_llamaindex(folder: Path, url: str, never: str | None, count: int) -> N
     messages = [ChatMessage(role=roles[i % 2], content=f"{i} {TEXT}") for i in range(count)]
     for store in stores.values():
         store.set_messages(chat, messages)
-    loads: Sides = {name: lambda s=s: s.get_messages(chat) for name, s in stores.items()}
+    loads: Sides = {name: partial(s.get_messages, chat) for name, s in stores.items()}
     uri = f"sqlite+aiosqlite:///{folder / 'alchemy.db'}"
     alchemy = SQLAlchemyChatStore("chats", async_database_uri=uri)
     with asyncio.Runner() as runner:
@@ -163,8 +163,8 @@ def llamaindex(folder: Path, url: str, always: str | None, never: str | None) ->
     file = f"sqlite:///{folder / 'ours.db'}"
     with asyncio.Runner() as runner:
         stores: dict[str, Any] = {
-            "**ours**, a file": BotWireChatStore("li", url=file),  # type: ignore[call-arg]
-            "**ours**, a server": BotWireChatStore("li", url=url),  # type: ignore[call-arg]
+            "**ours**, a file": BotWireChatStore("li", url=file),
+            "**ours**, a server": BotWireChatStore("li", url=url),
         }
         if always and never:
             stores |= {
@@ -181,7 +181,7 @@ def llamaindex(folder: Path, url: str, always: str | None, never: str | None) ->
             return lambda: runner.run(call())
 
         others: dict[str, Any] = {
-            "**ours**, asynchronous": BotWireAsyncChatStore("li-async", url=file),  # type: ignore[call-arg]
+            "**ours**, asynchronous": BotWireAsyncChatStore("li-async", url=file),
             "SQLAlchemyChatStore, SQLite": SQLAlchemyChatStore("chats", async_database_uri=uri),
         }
         for name, store in others.items():

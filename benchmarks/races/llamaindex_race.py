@@ -39,9 +39,7 @@ class OurChatStore(_ChatStore):
     ours = True
 
     def __init__(self, place: Place) -> None:
-        self.store = BotWireChatStore(  # type: ignore[call-arg]
-            "race", url=f"sqlite:///{place.folder / 'ours.db'}"
-        )
+        self.store = BotWireChatStore("race", url=f"sqlite:///{place.folder / 'ours.db'}")
 
 
 class StockChatStore(_ChatStore):
@@ -89,9 +87,7 @@ class OurAsyncChatStore(_AsyncChatStore):
 
     def __init__(self, place: Place) -> None:
         super().__init__()
-        self.store = BotWireAsyncChatStore(  # type: ignore[call-arg]
-            "race", url=f"sqlite:///{place.folder / 'ours.db'}"
-        )
+        self.store = BotWireAsyncChatStore("race", url=f"sqlite:///{place.folder / 'ours.db'}")
 
 
 class StockAsyncChatStore(_AsyncChatStore):

@@ -33,6 +33,9 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         ConfigurationError: An argument is not valid.
     """
 
+    # Type checkers would derive the arguments of a pydantic class from its fields.
+    __init__ = PlacedStore.__init__
+
     @classmethod
     def class_name(cls) -> str:
         """Returns the name of this class in dumps."""

@@ -41,6 +41,9 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         ConfigurationError: An argument is not valid.
     """
 
+    # Type checkers would derive the arguments of a pydantic class from its fields.
+    __init__ = PlacedStore.__init__
+
     @classmethod
     def class_name(cls) -> str:
         """Returns the name under which LlamaIndex stores and finds this class."""
@@ -231,7 +234,7 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
 
 
 # `ChatMemoryBuffer.from_dict` looks stores up here by name.
-RECOGNIZED_CHAT_STORES[BotWireChatStore.class_name()] = BotWireChatStore  # type: ignore[assignment]
+RECOGNIZED_CHAT_STORES[BotWireChatStore.class_name()] = BotWireChatStore
 
 
 def _read(path: str, fs: Any) -> dict[str, list[ChatMessage]]:
