@@ -10,7 +10,7 @@ from botwire_llamaindex import BotWireAsyncChatStore, BotWireChatMemoryBuffer, B
 
 async def works(url: str) -> Works:
     """Returns what is measured."""
-    store = BotWireAsyncChatStore("images", url=url)  # type: ignore[call-arg]
+    store = BotWireAsyncChatStore("images", url=url)
     memory = BotWireMemory("images", session_id="memory", url=url)
     buffer = BotWireChatMemoryBuffer("images-buffer", url=url)
     image = ImageBlock(image=ENCODED.encode(), image_mimetype=MIME)
