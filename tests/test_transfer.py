@@ -10,6 +10,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -400,6 +401,24 @@ def test_a_namespace_that_is_no_copy_is_replaced_only_when_told(open_place: Open
     assert Memory("n", engine=target).list_keys() == ["other life"]
     transfer.copy(source, target, conflict="overwrite")
     assert list(transfer.compare(source, target)) == []
+
+
+@pytest.mark.parametrize("keeps_past", [False, True])
+def test_an_import_fills_a_history_that_has_expired(keeps_past: bool) -> None:
+    clock = Clock()
+    source, target = (SQLiteEngine(":memory:", clock=clock) for _ in range(2))
+    mine = Memory("n", engine=target)
+    if keeps_past:
+        mine.keep_past(timedelta(days=30))
+    mine.history("h", ttl=1).extend(["gone", "gone too"])
+    clock.wait(2)
+    Memory("n", engine=source).set("first", 1)  # so that its versions are later
+    Memory("n", engine=source).history("h").append("imported")
+    load(target, exported(source), conflict="keep")
+    assert [item.value for item in mine.history("h").read()] == ["imported"]
+    mine.history("h").append("later")
+    assert [item.value for item in mine.history("h").read()] == ["imported", "later"]
+    assert list(transfer.check(target)) == []
 
 
 def test_an_old_export_brings_back_what_is_missing_and_refuses_the_rest(open_place: Open) -> None:

@@ -75,6 +75,8 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
         metadata=metadata,
         metadata_version=state.metadata_version,
         expires_at=state.expires_at,
+        # Its items may have numbers of dead ones, which are gone.
+        dead_seq=min([stat.dead_seq, *(item.seq - 1 for item in new)]),
     )
     yield from _save_history(context, history, row, numbers)
     return tally.result()
