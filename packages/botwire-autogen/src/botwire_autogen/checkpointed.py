@@ -249,15 +249,15 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             reason: str | None = None
             begin = len(self._thread)
             said: list[BaseAgentEvent | BaseChatMessage] = []
+            # Not closed here: AutoGen's stream would wait for an agent that waits for a person.
             turn = self._team.run_stream(cancellation_token=cancellation_token)
             try:
-                async with aclosing(turn):
-                    async for event in turn:
-                        if isinstance(event, TaskResult):
-                            reason = event.stop_reason
-                        else:
-                            said.append(event)
-                            yield event
+                async for event in turn:
+                    if isinstance(event, TaskResult):
+                        reason = event.stop_reason
+                    else:
+                        said.append(event)
+                        yield event
             except RuntimeError:  # AutoGen wraps whatever an agent raised
                 # A process that took the team over also took its agents' contexts: report that.
                 await self._store.check(self._key, version)
