@@ -208,7 +208,6 @@ class Changes:
         namespace: The namespace.
         pages: Reads it, and follows `log`.
         log: Its log of changes since before it was read.
-        since: The revision after which `log` began.
         spool: Takes what is reread.
     """
 
@@ -218,14 +217,12 @@ class Changes:
         namespace: str,
         pages: Pages,
         log: ChangeLog,
-        since: int,
         spool: Spool,
     ) -> None:
         self._engine = engine
         self._namespace = namespace
         self._pages = pages
         self._log = log
-        self._since = since
         self._spool = spool
         # By last change. What changed last is likely to change again, so it is reread with the end
         # of the log: if nothing else has changed, everything is as of that moment.
@@ -286,7 +283,7 @@ class Changes:
         if kind == HISTORY:
             return _History(name, self._namespace, self._spool)
         assert kind == COLLECTION
-        return _Collection(name, self._namespace, self._spool, self._since)
+        return _Collection(name, self._namespace, self._spool, self._log.since)
 
     def _read(self, things: list[Thing]) -> set[Thing]:
         """Reads what is new in some things, and the log, in one batch.

@@ -34,15 +34,16 @@ class ChangeLog:
     """What has changed in a namespace since a revision.
 
     Args:
-        revision: The revision.
+        since: The revision.
 
     Attributes:
+        since: The same.
         revision: The revision up to which the log has been read.
         is_complete: Whether it was read up to the namespace's revision at that moment.
     """
 
-    def __init__(self, revision: int) -> None:
-        self.revision = revision
+    def __init__(self, since: int) -> None:
+        self.since = self.revision = since
         self.is_complete = True
         self._touched: dict[Thing, Touch] = {}
 

@@ -145,12 +145,11 @@ class _Reading:
         """Reads the namespace; returns whether the result is as of one moment."""
         self._files.close()
         self.first, again = (self._files.enter_context(Spool()) for _ in range(2))
-        start: int = apply(self._engine, self._namespace, ops.ReadChanges()).revision
-        log = ChangeLog(start)
+        log = ChangeLog(apply(self._engine, self._namespace, ops.ReadChanges()).revision)
         pages = Pages(self._engine, self._namespace, log)
         try:
             self.first.put(read_ahead(pages.everything(), self._tally, self._progress))
-            self.changes = Changes(self._engine, self._namespace, pages, log, start, again)
+            self.changes = Changes(self._engine, self._namespace, pages, log, again)
             revision = self.changes.settle()
         except LogLostError:
             return False
