@@ -141,16 +141,33 @@ def to_seconds(ttl: float) -> float:
 
 
 def value_filter(condition: Mapping[str, Any]) -> dict[str, Any]:
-    """Converts a filter on values to a filter on the metadata of their records."""
-    found: dict[str, Any] = {}
+    """Converts a filter on values to a filter on the metadata of their records.
+
+    An object matches one that has its fields and perhaps more, as in LangGraph's own stores.
+    """
+    found: list[dict[str, Any]] = []
     for name, part in condition.items():
         if name in ("$and", "$or") and isinstance(part, (list, tuple)):
-            found[name] = [value_filter(inner) for inner in part]
+            found.append({name: [value_filter(inner) for inner in part]})
         elif name == "$not" and isinstance(part, Mapping):
-            found[name] = value_filter(part)
+            found.append({name: value_filter(part)})
         else:
-            found[f"value.{name}"] = _as_json(part)
-    return found
+            found += _field_filters(f"value.{name}", part)
+    names = {name for one in found for name in one}
+    if len(names) < len(found):  # {"a": {"b": 1}, "a.b": 1}
+        return {"$and": found}
+    return {name: part for one in found for name, part in one.items()}
+
+
+def _field_filters(path: str, part: Any) -> list[dict[str, Any]]:
+    """Returns the conditions on a field: several if its value is an object without operators."""
+    if not isinstance(part, Mapping) or not part or not all(map(_is_field, part)):
+        return [{path: _as_json(part)}]
+    return [one for name in part for one in _field_filters(f"{path}.{name}", part[name])]
+
+
+def _is_field(name: object) -> bool:
+    return isinstance(name, str) and not name.startswith("$")
 
 
 def namespaces(tags: Iterable[ops.TagCount]) -> list[tuple[str, ...]]:

@@ -37,8 +37,9 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
     and concurrent asynchronous calls share one.
 
     Filters accept ``$eq $ne $gt $gte $lt $lte`` and also ``$in $nin $exists $not $and $or``, with
-    dots for nested objects, and are applied before the limit. A field that is missing or cannot be
-    compared does not match, and never raises an error. Items come newest first, or best first if
+    dots for nested objects, and are applied before the limit. An object without operators matches
+    one that has its fields and perhaps more. A field that is missing or cannot be compared does not
+    match, and never raises an error. Items come newest first, or best first if
     there is a query. An expired item is never returned, whatever `TTLConfig` says, and the store
     deletes it by itself.
 
