@@ -132,8 +132,8 @@ def test_the_awaited_half_does_the_same(place: Any) -> None:
         assert data is not None
         assert sorted(data["content"].split("\n")) == [*map(str, range(5)), "one"]
         await backend.aupload_files([("/d/b.bin", b"\xff"), ("/d/c", b"text"), ("no", b"")])
-        got = await backend.adownload_files(["/d/b.bin", "/d/c", "/no"])
-        assert [one.content for one in got] == [b"\xff", b"text", None]
+        got = await backend.adownload_files(["/d/b.bin", "/d/c", "/no", "/d/b.bin"])
+        assert [one.content for one in got] == [b"\xff", b"text", None, b"\xff"]
         assert paths((await backend.als("/d")).entries) == ["/d/a", "/d/b.bin", "/d/c"]
         assert paths((await backend.aglob("*.bin")).matches) == ["/d/b.bin"]
         assert lines(await backend.agrep("one")) == [("/d/a", 1, "one")]

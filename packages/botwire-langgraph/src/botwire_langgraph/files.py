@@ -185,10 +185,10 @@ class Files:
 
     def download(self, paths: Iterable[str]) -> Program[Step, Downloaded]:
         """Reads files."""
-        wanted = {path: self._key(path) for path in encode_list(paths, "paths")}
-        found = yield _get(wanted.values())
+        wanted = [(path, self._key(path)) for path in encode_list(paths, "paths")]
+        found = yield _get(key for _, key in wanted)
         answers = []
-        for path, key in wanted.items():
+        for path, key in wanted:
             value = found.get(key)
             if value is None:
                 answers.append(FileDownloadResponse(path=path, error="file_not_found"))
