@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryMode,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
+from workflows.context.serializers import JsonSerializer
 
 import botwire
 from botwire import ConfigurationError
@@ -254,6 +256,26 @@ async def test_a_block_serves_llamaindexs_own_memory(
     await everyone.aput([ChatMessage(role="user", content="The office is in Oslo.")])
     found = await everyone.aget([ChatMessage(role="user", content="Which office?")])
     assert found == "user: The office is in Oslo."
+
+
+async def test_a_block_that_a_workflow_has_saved_finds_its_messages_again(
+    place: dict[str, Any],
+) -> None:
+    block = BotWireMemoryBlock(per="user", similarity_top_k=2, **place)
+    await block.aput([ChatMessage(role="user", content="The office is in Oslo.")])
+    owned = memory_of(BotWireMemoryBlock(), place, "ada", "s")
+    await talk(owned, "My passport has number A77")
+    for said, saved in (("office", block), ("A77", owned.memory_blocks[0])):
+        for again in (
+            type(saved).model_validate_json(saved.model_dump_json()),
+            JsonSerializer().deserialize(JsonSerializer().serialize(saved)),
+            copy.deepcopy(saved),
+        ):
+            assert again.model_dump() == saved.model_dump()
+            found = await again.aget([ChatMessage(role="user", content="office passport number")])
+            assert said in found
+    unplaced = BotWireMemoryBlock(name="b")
+    assert BotWireMemoryBlock.model_validate(unplaced.model_dump()) == unplaced
 
 
 async def test_a_vector_memory_block_needs_no_other_database(place: dict[str, Any]) -> None:

@@ -12,7 +12,13 @@ from typing import Any, Literal, Self
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory.memory import BaseMemoryBlock
-from pydantic import PrivateAttr
+from pydantic import (
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from botwire import (
     AsyncMemory,
@@ -32,6 +38,7 @@ from botwire_llamaindex.kvstore import RENEWED, key_of
 from botwire_llamaindex.place import refuse_unknown
 
 _BATCH = 500
+_PLACE, _OWNER = "place", "owner"  # of a dump, beside the fields
 _LONGEST_QUERY = 2_000  # characters of a message to search for
 
 
@@ -94,6 +101,27 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
                 api_key=api_key,
                 timeout=timeout,
             )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _find_again(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Reads a dump: a block in a workflow's state is saved and restored without other calls."""
+        place = data.get(_PLACE) if isinstance(data, dict) else None
+        if place is None:
+            return handler(data)
+        block = handler({k: part for k, part in data.items() if k not in (_PLACE, _OWNER)})
+        memory = Connection.from_reference(place).memory
+        block._connection = Connection(framework="llamaindex", acting=acting, client=memory)
+        block._owner = tuple(data[_OWNER]) if data.get(_OWNER) else None
+        return block
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Returns the fields and the place, without any key."""
+        fields: dict[str, Any] = handler(self)
+        if self._connection is None:
+            return fields
+        return {**fields, _PLACE: self._connection.reference(), _OWNER: self._owner}
 
     def owned_by(self, connection: Connection, session_id: str, ttl: float | None) -> Self:
         """Returns a copy of this block for one conversation, at its place unless it has its own.
