@@ -110,10 +110,13 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         if place is None:
             return handler(data)
         block = handler({k: part for k, part in data.items() if k not in (_PLACE, _OWNER)})
-        memory = Connection.from_reference(place).memory
-        block._connection = Connection(framework="llamaindex", acting=acting, client=memory)
-        block._owner = tuple(data[_OWNER]) if data.get(_OWNER) else None
+        block._open(place, data.get(_OWNER))  # noqa: SLF001 - a new one
         return block
+
+    def _open(self, place: Any, owner: Any) -> None:
+        memory = Connection.from_reference(place).memory
+        self._connection = Connection(framework="llamaindex", acting=acting, client=memory)
+        self._owner = None if owner is None else tuple(owner)
 
     @model_serializer(mode="wrap")
     def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
