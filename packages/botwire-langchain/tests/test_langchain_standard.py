@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any, cast
 
 import pytest
+from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_tests.integration_tests import (
     AsyncCacheTestSuite,
     BaseStoreAsyncTests,
@@ -121,3 +123,28 @@ def test_an_answer_that_cannot_be_read_is_asked_for_again(
     cache.connection.memory.set(key, [{"message": {"type": "from the future"}, "info": None}])
     assert cache.lookup("p", "m") is None
     assert "cannot be read" in caplog.text
+
+
+class OddModel(GenericFakeChatModel):
+    """A model that says more about its answer than JSON can hold."""
+
+    def _generate(self, *args: Any, **options: Any) -> ChatResult:
+        result = super()._generate(*args, **options)
+        result.generations[0].generation_info = {"finish_reason": Finish.STOP}
+        return result
+
+
+class Finish(enum.Enum):
+    STOP = 1
+
+
+async def test_an_answer_that_cannot_be_stored_is_returned_all_the_same(
+    place_url: str, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = BotWireCache(namespace, url=place_url)
+    answers = iter([AIMessage("first"), AIMessage("second")])
+    model = OddModel(messages=answers, cache=cache)
+    assert model.invoke("hi").content == "first"
+    assert (await model.ainvoke("hi")).content == "second"
+    assert caplog.text.count("finish_reason") == 2
+    assert cache.connection.memory.list_keys() == []

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.outputs import ChatGeneration, Generation
 
+from botwire import NotJSONError
 from botwire.arguments import check_type
 from botwire.client.encoding import encode_each
 from botwire.connection import Connected, ConnectionOptions
@@ -58,14 +59,16 @@ class BotWireCache(Connected, BaseCache, framework="langchain", shows="prefix"):
         return await off_loop(_generations, found)
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
-        """Stores the answer to a prompt."""
-        value = _to_value(return_val)
-        self.connection.memory.set(self._key(prompt, llm_string), value, ttl=self.ttl)
+        """Stores the answer to a prompt, unless JSON cannot hold it; then a warning is logged."""
+        key, value = self._key(prompt, llm_string), _to_value(return_val)
+        if value is not None:
+            self.connection.memory.set(key, value, ttl=self.ttl)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Like `update`."""
-        value = await off_loop(_to_value, return_val)
-        await self.connection.async_memory.set(self._key(prompt, llm_string), value, ttl=self.ttl)
+        key, value = self._key(prompt, llm_string), await off_loop(_to_value, return_val)
+        if value is not None:
+            await self.connection.async_memory.set(key, value, ttl=self.ttl)
 
     def clear(self, **kwargs: Any) -> None:
         """Deletes every answer of this cache."""
@@ -90,15 +93,22 @@ class BotWireCache(Connected, BaseCache, framework="langchain", shows="prefix"):
         return self.prefix + digest.hexdigest()
 
 
-def _to_value(generations: RETURN_VAL_TYPE) -> list[dict[str, Any]]:
+def _to_value(generations: RETURN_VAL_TYPE) -> list[dict[str, Any]] | None:
+    """Returns the value to store; None if JSON cannot hold it."""
     given = encode_each(generations, Generation, "return_val", "generations")
-    return [_to_json(generation) for generation in given]
+    try:
+        return [_to_json(generation, f"return_val[{i}]") for i, generation in enumerate(given)]
+    except NotJSONError as error:
+        # LangChain would raise it instead of returning the answer, which has been paid for.
+        logger.warning("an answer is not cached, and the model will be asked again: %s", error)
+        return None
 
 
-def _to_json(generation: Generation) -> dict[str, Any]:
-    kept = {"text": generation.text, "info": to_json(generation.generation_info)}
+def _to_json(generation: Generation, path: str) -> dict[str, Any]:
+    info = to_json(generation.generation_info, f"{path}.generation_info")
+    kept = {"text": generation.text, "info": info}
     if isinstance(generation, ChatGeneration):
-        kept["message"] = to_native(generation.message, "the message")
+        kept["message"] = to_native(generation.message, f"{path}.message")
     return kept
 
 
