@@ -2,9 +2,9 @@
 
 LangGraph puts a conversation several times per turn and reads it once, and it grows each time.
 Serializing or deserializing a message takes many times as long as copying its fields. So the saver
-keeps the fields of a conversation's messages as bytes. It compares a put with these bytes, and
-rebuilds messages read before from them. The bytes are a copy, so they reveal a message that a node
-changed in place.
+keeps the fields of a conversation's messages as MessagePack. It compares a put with these bytes,
+and rebuilds messages read before from them. The bytes are a copy, so they reveal a message that a
+node changed in place.
 
 Only langchain-core messages that consist of plain values have images.
 """
@@ -12,14 +12,31 @@ Only langchain-core messages that consist of plain values have images.
 from __future__ import annotations
 
 import marshal
+from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from itertools import chain, repeat
+from operator import attrgetter
+from typing import Any, NamedTuple
 
-_VERSION = 2  # of the format; in later versions, equal values may have different bytes
-_HEAD = 5  # bytes before the items of a list: a type letter and the item count
+import ormsgpack
+
 _LONGEST = 16_000_000
 _MODULE = "langchain_core.messages."
-_Value = TypeVar("_Value")
+_STATE, _EXTRA = "__dict__", "__pydantic_extra__"
+_SETS, _PRIVATE = "__pydantic_fields_set__", "__pydantic_private__"
+_values = attrgetter(_STATE, _EXTRA)
+# Values that MessagePack would turn into another type go to `_odd`. The exceptions are keys such as
+# a UUID: LangGraph's serializer stores them as text, too.
+_OPTION = (
+    ormsgpack.OPT_NON_STR_KEYS
+    | ormsgpack.OPT_PASSTHROUGH_DATACLASS
+    | ormsgpack.OPT_PASSTHROUGH_DATETIME
+    | ormsgpack.OPT_PASSTHROUGH_ENUM
+    | ormsgpack.OPT_PASSTHROUGH_SUBCLASS
+    | ormsgpack.OPT_PASSTHROUGH_TUPLE
+    | ormsgpack.OPT_PASSTHROUGH_UUID
+)
+_FORMAT = 2  # of marshal; in later ones, equal values may have different bytes
 
 
 class Image(NamedTuple):
@@ -27,15 +44,12 @@ class Image(NamedTuple):
 
     Attributes:
         types: The class of each message.
-        names: The field names of each message.
         fields: The fields of each message that were set when it was revived; empty for messages
             that were put.
-        body: The field values of all messages in sequence, without names. Decoding the names of
-            every message would take longer than everything else.
+        body: The values of all messages in sequence.
     """
 
     types: Sequence[Any]
-    names: Sequence[tuple[str, ...]]
     fields: Sequence[frozenset[str]]
     body: bytes
 
@@ -45,66 +59,59 @@ class Image(NamedTuple):
         types = [type(item) for item in items]
         if not all(kind.__module__.startswith(_MODULE) for kind in set(types)):
             return None
-        states = [item.__dict__ for item in items]
-        values = [
-            (*state.values(), item.__pydantic_extra__)
-            for state, item in zip(states, items, strict=True)
-        ]
+        # A list for each message would be one more object for the garbage collector.
+        values = [*chain.from_iterable(map(_values, items))]
         try:
-            body = marshal.dumps(values, _VERSION)[_HEAD:]
-        except ValueError:  # not only plain values
+            packed = ormsgpack.packb(values, _odd, _OPTION)
+        except TypeError:  # not only plain values
             return None
+        body = packed[len(_head(2 * len(items))) :]
         if len(body) > _LONGEST:
             return None
-        names = _shared(map(tuple, states))
         if not revived:
-            return cls(types, names, (), body)
+            return cls(types, (), body)
+        known: dict[frozenset[str], frozenset[str]] = {}
         sets = (frozenset(item.__pydantic_fields_set__) for item in items)
-        return cls(types, names, _shared(sets), body)
+        return cls(types, [known.setdefault(fields, fields) for fields in sets], body)
 
     def begins_with(self, other: Image) -> bool:
         """Returns whether these messages start with those of another image, unchanged."""
-        count = len(other.types)
-        return (
-            self.types[:count] == other.types
-            and self.names[:count] == other.names
-            and self.body.startswith(other.body)
-        )
+        return self.types[: len(other.types)] == other.types and self.body.startswith(other.body)
 
     def join(self, other: Image) -> Image:
         """Returns the image of these messages and those of another."""
         return Image(
-            [*self.types, *other.types],
-            [*self.names, *other.names],
-            [*self.fields, *other.fields],
-            self.body + other.body,
+            [*self.types, *other.types], [*self.fields, *other.fields], self.body + other.body
         )
 
     def revive(self) -> list[Any]:
         """Returns the messages, each a new object."""
-        head = b"[" + len(self.types).to_bytes(4, "little")
-        found = []
-        for kind, names, fields, values in zip(
-            self.types,
-            self.names,
-            self.fields,
-            marshal.loads(head + self.body),  # noqa: S302 - bytes of this process's own
-            strict=True,
-        ):
-            item = kind.__new__(kind)
-            item.__setstate__(
-                {
-                    "__dict__": dict(zip(names, values, strict=False)),  # the last is the extra
-                    "__pydantic_extra__": values[-1],
-                    "__pydantic_fields_set__": set(fields),
-                    "__pydantic_private__": None,
-                }
-            )
-            found.append(item)
-        return found
+        packed = _head(2 * len(self.types)) + self.body
+        values = ormsgpack.unpackb(packed, ext_hook=_revive_odd, option=ormsgpack.OPT_NON_STR_KEYS)
+        items = [kind.__new__(kind) for kind in self.types]
+        # As pydantic's `__setstate__` does, without a call in Python for each message.
+        _set_each(items, _STATE, values[::2])
+        _set_each(items, _EXTRA, values[1::2])
+        _set_each(items, _SETS, map(set, self.fields))
+        _set_each(items, _PRIVATE, repeat(None))
+        return items
 
 
-def _shared(values: Iterable[_Value]) -> list[_Value]:
-    """Returns values, with equal ones sharing one object."""
-    known: dict[_Value, _Value] = {}
-    return [known.setdefault(value, value) for value in values]
+def _odd(value: Any) -> ormsgpack.Ext:
+    """Packs a tuple or a set; raises `ValueError` if it contains other than plain values."""
+    return ormsgpack.Ext(0, marshal.dumps(value, _FORMAT))
+
+
+def _revive_odd(_: int, data: bytes) -> Any:
+    return marshal.loads(data)  # noqa: S302 - bytes of this process's own
+
+
+def _head(count: int) -> bytes:
+    """Returns the bytes before the items of a MessagePack array."""
+    if count < 16:
+        return bytes([0x90 | count])
+    return b"\xdc" + count.to_bytes(2) if count < 65_536 else b"\xdd" + count.to_bytes(4)
+
+
+def _set_each(items: Iterable[Any], name: str, values: Iterable[Any]) -> None:
+    deque(map(object.__setattr__, items, repeat(name), values), maxlen=0)
