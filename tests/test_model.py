@@ -485,6 +485,7 @@ def engines(
     """
     path = tmp_path / "memory.db"
     served = AsyncSQLiteEngine(SQLiteEngine(tmp_path / "served.db", clock=clock))
+    served.commits_on_loop = True  # as `botwire serve` does
     served_postgres = AsyncPostgresEngine(fresh_postgres_url, clock=clock)
     with contextlib.ExitStack() as stack:
         urls = [stack.enter_context(serving(engine)) for engine in (served, served_postgres)]

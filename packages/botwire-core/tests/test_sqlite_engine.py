@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import math
 import os
 import sqlite3
 import stat
@@ -30,7 +31,7 @@ from botwire import (
 from botwire import operations as ops
 from botwire.engines.sql import migrations
 from botwire.engines.sql.plans import NO_PLAN
-from botwire.engines.sqlite import APPLICATION_ID, MEMORY, SQLiteEngine
+from botwire.engines.sqlite import APPLICATION_ID, MEMORY, SQLiteEngine, awaited
 from botwire.engines.sqlite.awaited import AsyncSQLiteEngine
 from botwire.engines.sqlite.choosing import CommitChooser, Planned
 from botwire.engines.sqlite.file import SQLiteFile
@@ -361,6 +362,100 @@ async def test_closing_waits_for_what_was_just_written(path: Path) -> None:
         await engine.aclose()
         assert all(write.done() for write in writes)
         assert Memory("n", url=f"sqlite:///{path}").count() == 3 * (i + 1)
+
+
+@pytest.fixture
+def on_loop(path: Path, monkeypatch: pytest.MonkeyPatch) -> OnLoop:
+    """An engine that commits little writes on its event loop, however slow the disk is."""
+    monkeypatch.setattr(awaited, "_QUICK_SECONDS", math.inf)
+    return OnLoop(path)
+
+
+class OnLoop:
+    """An engine that commits on its event loop, and whether each commit was made there."""
+
+    def __init__(self, path: Path) -> None:
+        self.engine = AsyncSQLiteEngine(SQLiteEngine(path))
+        self.engine.commits_on_loop = True
+        self.engine.engine.on_commit = self._note
+        self.memory = AsyncMemory("n", engine=self.engine)
+        self._thread = threading.get_ident()
+        self._commits: list[tuple[bool, int]] = []
+
+    def _note(self, batches: int, seconds: float) -> None:
+        self._commits.append((threading.get_ident() == self._thread, batches))
+
+    def commits(self) -> list[tuple[bool, int]]:
+        """Returns for each commit since the last call whether the loop made it, and its batches."""
+        commits, self._commits = self._commits, []
+        return commits
+
+
+@pytest.mark.anyio
+async def test_a_server_commits_little_writes_on_its_event_loop(on_loop: OnLoop) -> None:
+    memory = on_loop.memory
+    await memory.set("k", 0)  # the thread opens the file, and sweeps
+    assert [there for there, _ in on_loop.commits()] == [False]
+    await memory.set("k", 1)
+    await memory.increment("k")
+    await memory.history("chat").extend([1, 2])
+    await memory.delete("other")
+    assert on_loop.commits() == [(True, 1)] * 4
+    outcomes = await asyncio.gather(
+        memory.set("a", 1), memory.set("k", 1, if_version=0), memory.set("b", 1),
+        return_exceptions=True,
+    )  # fmt: skip
+    assert on_loop.commits() == [(True, 3)]
+    assert [isinstance(one, ConflictError) for one in outcomes] == [False, True, False]
+    assert await memory.get_many(["k", "a", "b"]) == {"k": 2, "a": 1, "b": 1}
+    await on_loop.engine.aclose()
+
+
+@pytest.mark.anyio
+async def test_what_may_take_long_is_not_committed_on_the_event_loop(on_loop: OnLoop) -> None:
+    memory = on_loop.memory
+    await memory.set("k", 0)
+    on_loop.commits()
+    await memory.history("chat").extend(list(range(20)))
+    await memory.set("large", "x" * 20_000)
+    await memory.clear()
+    await memory.records("notes").put([Record("a text to search")])
+    assert [there for there, _ in on_loop.commits()] == [False] * 4
+    await asyncio.gather(*(memory.set(f"k{i}", i) for i in range(50)))
+    assert not any(there for there, _ in on_loop.commits())
+    await on_loop.engine.aclose()
+
+
+@pytest.mark.anyio
+async def test_an_event_loop_does_not_wait_for_another_process(path: Path, on_loop: OnLoop) -> None:
+    memory = on_loop.memory
+    await memory.set("k", 0)
+    await memory.get("k")
+    on_loop.commits()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        write = asyncio.create_task(memory.set("k", 1))
+        for _ in range(10):
+            await asyncio.sleep(0)
+            assert await memory.get("k") == 0
+        assert not write.done()
+        other.execute("COMMIT")
+    assert await write == 2
+    assert on_loop.commits() == [(False, 1)]
+    await on_loop.engine.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_slow_disk_does_not_block_the_event_loop_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(awaited, "_QUICK_SECONDS", 0.0)
+    monkeypatch.setattr(awaited, "_SLOW_SECONDS", math.inf)
+    on_loop = OnLoop(path)
+    for i in range(4):
+        await on_loop.memory.set("k", i)
+    assert [there for there, _ in on_loop.commits()] == [False, True, False, False]
+    await on_loop.engine.aclose()
 
 
 def test_long_and_short_writes_take_turns() -> None:

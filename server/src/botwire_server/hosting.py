@@ -19,6 +19,7 @@ from typing import Any, cast
 import uvicorn
 
 from botwire.engines.opening import open_async_engine
+from botwire.engines.sqlite import AsyncSQLiteEngine
 from botwire.errors import BotWireError
 from botwire_server import logs
 from botwire_server.accepting import Acceptor
@@ -68,6 +69,8 @@ async def _serve(
     # The event loop waits this long for a busy thread, instead of the default of 5 ms.
     sys.setswitchinterval(_SWITCH_SECONDS)
     engine = open_async_engine(settings.place)
+    if isinstance(engine, AsyncSQLiteEngine):
+        engine.commits_on_loop = True
     app = create_app(engine, settings, rates=RateTable(rates_path(settings.place)))
     config = uvicorn.Config(
         app,

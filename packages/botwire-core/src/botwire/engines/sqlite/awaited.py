@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,12 +15,13 @@ from typing import NamedTuple
 from botwire.engines.lanes import Lanes
 from botwire.engines.sql import pages, planning
 from botwire.engines.sql.plans import UnplannedError
-from botwire.engines.sqlite.choosing import CommitChooser, Planned
+from botwire.engines.sqlite.choosing import CommitChooser, Planned, are_little
 from botwire.engines.sqlite.engine import SQLiteEngine
-from botwire.engines.sqlite.writer import Outcome
 from botwire.operations import Batch, Results
 
 _QUICK, _SLOW = 4, 2  # threads for reads; see `lanes`
+# After a commit that blocked an event loop for longer than this, the thread commits for a while.
+_QUICK_SECONDS, _SLOW_SECONDS = 0.002, 0.1
 
 
 class _Order(NamedTuple):
@@ -36,35 +38,46 @@ class _Writer:
     Batches that arrive in one turn of an event loop, or during a commit, share the next commit. So
     a thousand concurrent writers cost one thread switch per commit.
 
+    A lone, little batch may be committed on its event loop instead, as Redis does it: two switches
+    of threads take as long as the commit. After a slow commit, the disk is not trusted for a while.
+
     Args:
-        apply: Commits batches together, and returns the outcome of each.
+        engine: Commits batches together, and returns the outcome of each.
     """
 
-    def __init__(self, apply: Callable[[Sequence[Planned]], Sequence[Outcome]]) -> None:
-        self._apply = apply
+    def __init__(self, engine: SQLiteEngine) -> None:
+        self._engine = engine
         self._turns = CommitChooser()
         self._arriving: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Order]]
         self._arriving = weakref.WeakKeyDictionary()
         self._waiting: deque[_Order] = deque()
         self._is_called = False
+        self._mean = self._slow_until = 0.0  # seconds that a commit blocked an event loop lately
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="botwire-write")
 
-    async def write(self, planned: Planned) -> Results:
-        """Applies a batch and returns one result per operation."""
+    async def write(self, planned: Planned, *, may_block: bool) -> Results:
+        """Applies a batch and returns one result per operation.
+
+        Args:
+            planned: The batch.
+            may_block: Whether the event loop may be blocked for a commit.
+        """
         loop = asyncio.get_running_loop()
         order = _Order(planned, loop, loop.create_future())
         arriving = self._arriving.get(loop)
         if arriving is None:
             self._arriving[loop] = [order]
-            loop.call_soon(self._hand_over, loop)
+            loop.call_soon(self._hand_over, loop, may_block)
         else:
             arriving.append(order)
         # A cancelled caller gives up its own answer, not the commit that others share.
         return await order.answer
 
-    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _hand_over(self, loop: asyncio.AbstractEventLoop, may_block: bool = False) -> None:
         """Passes what has arrived in a turn of a loop to the thread."""
         arrived = self._arriving.pop(loop, [])
+        if may_block and self._commit_at_once(arrived):
+            return
         self._waiting.extend(arrived)
         if self._is_called or not self._waiting:
             return
@@ -76,6 +89,26 @@ class _Writer:
             self._waiting.clear()
             _tell([(order, error) for order in arrived])
 
+    def _commit_at_once(self, arrived: Sequence[_Order]) -> bool:
+        """Commits batches here, unless that may take long; returns whether they have an outcome."""
+        began = time.monotonic()
+        planned = [order.planned for order in arrived]
+        if began < self._slow_until or self._waiting or not are_little(planned):
+            return False
+        outcomes: Sequence[Results | BaseException] | None
+        try:
+            outcomes = self._engine.apply_at_once(planned)
+        except BaseException as error:  # noqa: BLE001 - raised where the callers wait
+            outcomes = [error] * len(arrived)
+        if outcomes is None:
+            return False
+        ended = time.monotonic()
+        self._mean += (ended - began - self._mean) / 8
+        if self._mean > _QUICK_SECONDS:
+            self._mean, self._slow_until = 0.0, ended + _SLOW_SECONDS
+        _tell(list(zip(arrived, outcomes, strict=True)))
+        return True
+
     def _commit_all(self) -> None:
         self._is_called = False  # first: what arrives too late for this call makes another one
         while self._waiting:
@@ -84,7 +117,7 @@ class _Writer:
             self._waiting.extendleft(reversed(rest))
             outcomes: Sequence[Results | BaseException]
             try:
-                outcomes = self._apply([order.planned for order in chosen])
+                outcomes = self._engine.apply_group([order.planned for order in chosen])
             except BaseException as error:  # noqa: BLE001 - raised where the callers wait
                 outcomes = [error] * len(chosen)
             told = list(zip(chosen, outcomes, strict=True))
@@ -125,17 +158,22 @@ class AsyncSQLiteEngine:
 
     Args:
         engine: The engine that applies batches. Closed with this one.
+
+    Attributes:
+        commits_on_loop: Whether an event loop commits a lone, short write itself, which blocks it
+            for a sync of the disk. Off unless a server, whose loop does nothing else, sets it.
     """
 
     def __init__(self, engine: SQLiteEngine) -> None:
         self.engine = engine
+        self.commits_on_loop = False
         self._threads = self._start_threads()
         self._process = os.getpid()
 
     def _start_threads(self) -> _Threads:
         return _Threads(
             Lanes("botwire-read", quick=_QUICK, slow=_SLOW),
-            _Writer(self.engine.apply_group),
+            _Writer(self.engine),
             ThreadPoolExecutor(1, thread_name_prefix="botwire-maintain"),
         )
 
@@ -161,7 +199,8 @@ class AsyncSQLiteEngine:
         tried = 0
         while True:
             try:
-                return await self._pool().writer.write(await self._plan(batch, tried))
+                planned = await self._plan(batch, tried)
+                return await self._pool().writer.write(planned, may_block=self.commits_on_loop)
             except UnplannedError:
                 tried += 1
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
+from botwire import operations as ops
 from botwire.engines.sql.plans import NO_PLAN, Plan
+from botwire.exact import Json
 from botwire.operations import AnyOperation, Batch
 
 T = TypeVar("T")
 
 _SHORT = 200  # most operations, items and records of a short batch
+# What is written at once has at most so many elements and bytes, and only such operations.
+_FEW, _LITTLE = 16, 16 * 1024
+_QUICK = (ops.CheckKey, ops.DeleteKey, ops.ExtendHistory, ops.IncrementKey, ops.PutKey)
 
 
 class Planned(NamedTuple):
@@ -28,6 +33,24 @@ class Planned(NamedTuple):
             or len(operations) > _SHORT
             or sum(map(_elements, operations)) > _SHORT
         )
+
+
+def are_little(batches: Sequence[Planned]) -> bool:
+    """Returns whether batches write so little that handing them to a thread takes longer."""
+    operations = [one for planned in batches for one in planned.batch.operations]
+    return (
+        len(operations) <= _FEW
+        and all(planned.plan is NO_PLAN for planned in batches)
+        and all(isinstance(one, _QUICK) for one in operations)
+        and sum(map(_elements, operations), len(operations)) <= _FEW
+        and sum(map(_size, operations)) <= _LITTLE
+    )
+
+
+def _size(operation: AnyOperation) -> int:
+    """Returns the size of the values of an operation, in characters or bytes."""
+    values = getattr(operation, "values", None) or (getattr(operation, "value", b""),)
+    return sum([len(one.text if isinstance(one, Json) else one) for one in values])
 
 
 def _elements(operation: AnyOperation) -> int:

@@ -199,6 +199,12 @@ class SQLiteEngine:
             self._refuse_to_write(batches[0].batch)
         return self._writer.commit(batches)
 
+    def apply_at_once(self, batches: Sequence[Planned]) -> list[Outcome] | None:
+        """Does what `apply_group` does, or returns None if it might have to wait."""
+        if self.read_only or self._is_sweep_due(self._clock()):
+            return None
+        return self._writer.commit_at_once(batches)
+
     def _refuse_to_write(self, batch: Batch) -> None:
         names = ", ".join(type(operation).__name__ for operation in batch.operations)
         raise ConfigurationError(
@@ -310,10 +316,11 @@ class SQLiteEngine:
 
     def _sweep_behind(self, connection: sqlite3.Connection) -> None:
         moment = self._clock()
-        if self._swept_at is not None and moment - self._swept_at < SWEEP_EVERY:
-            return
-        if not run(connection, sweeping.sweep(moment)):
+        if self._is_sweep_due(moment) and not run(connection, sweeping.sweep(moment)):
             self._swept_at = moment
+
+    def _is_sweep_due(self, moment: int) -> bool:
+        return self._swept_at is None or moment - self._swept_at >= SWEEP_EVERY
 
     def _committed(self, batches: int, seconds: float) -> None:
         if self.on_commit is not None:

@@ -202,13 +202,18 @@ class SQLiteFile:
             return ServerError(f"{self.path}: the disk is full; nothing was written", status=507)
         return ServerError(f"{self.path}: {error} ({code or type(error).__name__})")
 
-    def begin(self, connection: sqlite3.Connection) -> None:
+    def begin(self, connection: sqlite3.Connection, is_hasty: bool = False) -> None:
         """Begins a transaction that holds the file's write lock.
 
+        Args:
+            connection: The connection.
+            is_hasty: Whether to raise an error instead of waiting for the lock.
+
         Raises:
+            BusyError: Others hold the lock, and this call is hasty.
             ConfigurationError: A newer release has migrated the file meanwhile.
         """
-        waiting.execute(connection, "BEGIN IMMEDIATE")
+        (waiting.execute_at_once if is_hasty else waiting.execute)(connection, "BEGIN IMMEDIATE")
         # A newer release may have migrated the tables while this one had them open.
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         migrations.refuse_newer(found, self.path)

@@ -9,9 +9,15 @@ from __future__ import annotations
 import sqlite3
 import time
 
+from botwire.errors import BotWireError
+
 BUSY_SECONDS = 60.0
 """Longest wait for a lock."""
 _PART_MS = 50
+
+
+class BusyError(BotWireError):
+    """Another process holds the lock, and the caller does not wait for it."""
 
 
 def wait_in_parts(connection: sqlite3.Connection) -> None:
@@ -34,6 +40,23 @@ def execute(connection: sqlite3.Connection, sql: str) -> None:
                 raise
         else:
             return
+
+
+def execute_at_once(connection: sqlite3.Connection, sql: str) -> None:
+    """Executes a statement if it gets its lock without waiting.
+
+    Raises:
+        BusyError: Others hold the lock.
+    """
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        connection.execute(sql)
+    except sqlite3.OperationalError as error:
+        if is_busy(error):
+            raise BusyError("others hold the lock") from error
+        raise
+    finally:
+        wait_in_parts(connection)
 
 
 def is_busy(error: sqlite3.Error) -> bool:

@@ -22,6 +22,7 @@ from typing import TypeVar
 from botwire.engines.protocol import OnCommit
 from botwire.engines.sqlite.choosing import CommitChooser, Planned
 from botwire.engines.sqlite.file import roll_back
+from botwire.engines.sqlite.waiting import BusyError
 from botwire.errors import BotWireError
 from botwire.operations import Results
 
@@ -67,7 +68,8 @@ class SQLiteWriter:
     Args:
         connect: Opens a connection.
         alone: Whether there can be only one connection, as for an in-memory database.
-        begin: Begins a transaction that holds the file's write lock.
+        begin: Begins a transaction that holds the file's write lock. The second argument tells it
+            to raise `BusyError` instead of waiting for the lock.
         write: Applies a batch inside a transaction.
         tidy: Runs in each transaction, after its batches.
         check: Runs after each commit; an error it raises is the outcome instead of success.
@@ -80,7 +82,7 @@ class SQLiteWriter:
         *,
         connect: Callable[[], sqlite3.Connection],
         alone: bool,
-        begin: Callable[[sqlite3.Connection], None],
+        begin: Callable[[sqlite3.Connection, bool], None],
         write: Callable[[sqlite3.Connection, Planned], Results],
         tidy: Callable[[sqlite3.Connection], None],
         check: Callable[[], None],
@@ -104,11 +106,18 @@ class SQLiteWriter:
         self._depth = 0  # how deeply the owner's calls are nested
         self._connections: list[sqlite3.Connection] = []  # one per depth
 
-    def commit(self, batches: Sequence[Planned]) -> list[Outcome]:
+    def commit(self, batches: Sequence[Planned], *, is_hasty: bool = False) -> list[Outcome]:
         """Applies batches, each atomically, and returns the outcome of each.
 
         An interrupt is passed on. The caller then does not know whether its batches were committed;
         batches of other threads are not affected.
+
+        Args:
+            batches: The batches.
+            is_hasty: Whether to raise an error instead of waiting for another process.
+
+        Raises:
+            BusyError: Another process holds the lock, and this call is hasty.
         """
         tickets = [_Ticket(batch) for batch in batches]
         try:
@@ -119,7 +128,10 @@ class SQLiteWriter:
                 try:
                     for ticket in tickets:
                         while ticket.outcome is None:
-                            self._fly()
+                            # Once one of them was committed, the others are too.
+                            failure = self._fly(is_hasty=is_hasty and ticket is tickets[0])
+                            if isinstance(failure, BusyError):
+                                raise failure
                 finally:
                     self._leave(nested=nested)
         except BaseException:
@@ -128,6 +140,17 @@ class SQLiteWriter:
                 self._waiting.pop(ticket, None)
             raise
         return [ticket.outcome for ticket in tickets if ticket.outcome is not None]
+
+    def commit_at_once(self, batches: Sequence[Planned]) -> list[Outcome] | None:
+        """Does what `commit` does, or returns None if it would have to wait for others."""
+        if not self._connections or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self.commit(batches, is_hasty=True)
+        except BusyError:
+            return None
+        finally:
+            self._lock.release()
 
     def use(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Calls a function with the connection, outside of any transaction; returns its result."""
@@ -234,7 +257,7 @@ class SQLiteWriter:
                     _begin_in_vain(flight.connection)
         self._flight = None
 
-    def _fly(self, most: int = _GROUP) -> BotWireError | None:
+    def _fly(self, most: int = _GROUP, *, is_hasty: bool = False) -> BotWireError | None:
         """Commits waiting batches; returns the error if the transaction failed."""
         flight = _Flight()
         self._flight = flight
@@ -245,7 +268,7 @@ class SQLiteWriter:
             flight.connection = connection = self.open()
             if connection.in_transaction:  # of an interrupted flight
                 roll_back(connection)
-            self._begin(connection)
+            self._begin(connection, is_hasty)
             # If a nested call has run, it has committed the tickets, and this transaction no longer
             # is what the flight says.
             if self._flight is flight:
@@ -281,7 +304,8 @@ class SQLiteWriter:
         if flight.connection is not None and flight.connection.in_transaction:
             roll_back(flight.connection)
         failure = self._explain(why) if isinstance(why, sqlite3.Error) else why
-        self._land(flight, [failure for _ in flight.tickets])
+        if not isinstance(failure, BusyError):  # otherwise they still wait
+            self._land(flight, [failure for _ in flight.tickets])
         self._flight = None
         return failure
 
