@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import enum
 import operator
@@ -162,6 +163,27 @@ class Deferred(BaseModel):
     mood: Mood
 
 
+class Shape(abc.ABC):
+    """The base of classes that hold data; it holds none."""
+
+
+@dataclasses.dataclass
+class Round(Shape):
+    """One of several."""
+
+    mood: Mood
+
+
+class Ring(Round):
+    """Two levels below."""
+
+
+class LongPlan(Plan):
+    """More than a plan."""
+
+    trips: list[Trip]
+
+
 class Named(TypedDict, total=False):
     """Names classes in many ways."""
 
@@ -171,6 +193,8 @@ class Named(TypedDict, total=False):
     many: Sequence[Trip]
     by_name: Mapping[str, Plan]
     box: Box[Trip]
+    shapes: list[Shape]
+    longer: Plan
 
 
 class Told(BaseModel):
@@ -193,6 +217,8 @@ NAMED: Named = {
     "many": [Trip("Rome")],
     "by_name": {"a": Plan(steps=["b"])},
     "box": {"held": Trip("Bern")},
+    "shapes": [Round(Mood.CALM), Ring(Mood.CALM)],
+    "longer": LongPlan(steps=["b"], trips=[Trip("Bonn")]),
 }
 
 

@@ -1,8 +1,8 @@
 """Finds the classes that a graph names, which stored data may be revived as.
 
-LangGraph's strict mode allows the classes in the graph's schemas. This module adds those in the
-annotations of its nodes and tasks, and the response format of an agent: no schema names the class
-of `structured_response`, only the variables of the node that makes it do.
+LangGraph's strict mode allows the classes in the graph's schemas. This module adds their subclasses,
+the classes in the annotations of its nodes and tasks, and the response format of an agent: no
+schema names the class of `structured_response`, only the variables of the node that makes it do.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ Names = Collection[tuple[str, ...]]
 """Classes, each as module and name."""
 
 _SAFE = "langchain_core.messages."  # LangGraph always allows these
+_LIBRARIES = {*sys.stdlib_module_names, "langchain", "langchain_core", "langgraph", "pydantic"}
 _known: WeakKeyDictionary[Any, Names] = WeakKeyDictionary()
 
 
@@ -88,6 +89,8 @@ class _Types:
             found = get_origin(hint)
         if not isinstance(found, type) or found.__module__.startswith(_SAFE):
             return
+        for subclass in _subclasses(found):
+            self.add(subclass)
         if _holds_data(found):
             self.names.add((found.__module__, found.__name__))
         elif not hasattr(found, "__required_keys__"):  # a TypedDict of any library
@@ -130,6 +133,15 @@ class _Types:
             return True
         self._seen[id(one)] = one
         return False
+
+
+def _subclasses(cls: type) -> list[type]:
+    """Returns the subclasses of a class, because an annotation may name the base of many.
+
+    Subclasses of a library's class, such as `BaseModel`, are the whole program's.
+    """
+    library = cls.__module__.partition(".")[0]
+    return [] if library in _LIBRARIES else type.__subclasses__(cls)
 
 
 def _holds_data(cls: type) -> bool:
