@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import dataclasses
 import enum
 import operator
@@ -163,7 +162,7 @@ class Deferred(BaseModel):
     mood: Mood
 
 
-class Shape(abc.ABC):
+class Shape:
     """The base of classes that hold data; it holds none."""
 
 

@@ -1,8 +1,9 @@
 """Finds the classes that a graph names, which stored data may be revived as.
 
-LangGraph's strict mode allows the classes in the graph's schemas. This module adds their subclasses,
-the classes in the annotations of its nodes and tasks, and the response format of an agent: no
-schema names the class of `structured_response`, only the variables of the node that makes it do.
+LangGraph's strict mode allows the classes in the graph's schemas. This module adds their
+subclasses, the classes in the annotations of its nodes and tasks, and the response format of an
+agent: no schema names the class of `structured_response`, only the variables of the node that makes
+it do.
 """
 
 from __future__ import annotations
