@@ -48,6 +48,7 @@ LAYERS = (
         "arguments",
         "scopes",
         "vectors",
+        "threads",
         "work",
         "files",
         "framing",

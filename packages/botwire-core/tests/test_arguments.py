@@ -63,3 +63,26 @@ async def test_a_watch_that_would_never_wait_is_refused(poll: Any) -> None:
         next(Memory("n", url="sqlite://").watch(poll=poll))
     with pytest.raises(ConfigurationError, match=says):
         await anext(AsyncMemory("n", url="sqlite://").watch(poll=poll))
+
+
+def _in_transaction(use: Callable[[Any], Any]) -> Any:
+    with Memory("n", url="sqlite://").transaction() as tx:
+        return use(tx)
+
+
+CALLS: dict[str, Callable[[], Any]] = {
+    "key must be a string": lambda: Memory("n", url="sqlite://").update([], len),  # type: ignore[arg-type]
+    "a key must be a string": lambda: _in_transaction(lambda tx: tx.get({})),
+    "seqs must be a list": lambda: Memory("n", url="sqlite://").history("h").delete_many(5),  # type: ignore[arg-type]
+    "seqs must be a list of": lambda: _in_transaction(lambda tx: tx.history("h").delete_many(None)),
+    "text must be a string": lambda: Memory("n", url="sqlite://").records().recall(None),  # type: ignore[arg-type]
+    "limit must be at least 0": lambda: Memory("n", url="sqlite://").records().recall(limit=-1),
+    "place must be a Place": lambda: Memory("n", place="sqlite://"),  # type: ignore[arg-type]
+    "would never be applied": lambda: Memory("n", url="sqlite://").transaction().set("k", 1),
+}
+
+
+@pytest.mark.parametrize("says", CALLS)
+def test_no_call_raises_an_error_of_python_or_does_nothing(says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        CALLS[says]()

@@ -7,7 +7,6 @@ loaded, when the first text is embedded.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import inspect
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 
 from botwire.errors import ConfigurationError
 from botwire.names import shown
+from botwire.threads import in_thread
 
 Embeddings = Sequence[Sequence[float]]
 """One vector per text, in the order of the texts."""
@@ -40,7 +40,7 @@ async def embed(embedder: Embedder, text: str) -> Sequence[float]:
         ConfigurationError: The embedder did not return exactly one vector.
     """
     # In the thread, a coroutine function only creates its coroutine.
-    vectors = await asyncio.to_thread(embedder, [text])
+    vectors = await in_thread(embedder, [text])
     if inspect.isawaitable(vectors):
         vectors = await vectors
     return _only(vectors)

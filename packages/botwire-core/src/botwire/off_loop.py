@@ -6,12 +6,13 @@ to compress. Small values are converted directly, because switching threads woul
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from types import NoneType
 from typing import Any, TypeVar
+
+from botwire.threads import in_thread
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ _LEAVES = frozenset({NoneType, bool, int, float, datetime})
 async def off_loop(convert: Callable[..., T], *values: Any) -> T:
     """Returns the result of a function, called in a worker thread if its arguments are large."""
     if is_large(values):
-        return await asyncio.to_thread(convert, *values)
+        return await in_thread(convert, *values)
     return convert(*values)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from botwire import (
     Record,
 )
 from botwire.connection import ConnectionOptions, takes_connection
+from botwire.threads import in_thread
 from botwire_crewai.failures import Doing, Failures, logger
 from botwire_crewai.fitting import fit_text
 from botwire_crewai.placed import Placed
@@ -99,7 +99,7 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
     ) -> list[SearchResult]:
         """Like `search`. The embedder, which blocks, runs in a thread."""
         with self._told("reading"):
-            ((_, vector),) = await asyncio.to_thread(self._embed, [_joined(query)])
+            ((_, vector),) = await in_thread(self._embed, [_joined(query)])
             records = self._connection.async_memory.records(self._collection)
             found = await records.search(**_search(vector, limit, metadata_filter, score_threshold))
         return [_result(match) for match in found]
@@ -117,7 +117,7 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
     async def asave(self, documents: list[str]) -> None:
         """Like `save`. The embedder, which blocks, runs in a thread."""
         with self._told("writing"):
-            new = _records(await asyncio.to_thread(self._embed, documents))
+            new = _records(await in_thread(self._embed, documents))
             await self._connection.async_memory.records(self._collection).put(new)
 
     def reset(self) -> None:

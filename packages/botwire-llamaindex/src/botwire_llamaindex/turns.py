@@ -11,7 +11,6 @@ the run.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from botwire.client.encoding import encode_list
 from botwire.connection import Connection
 from botwire.exact import Json
 from botwire.off_loop import off_loop
+from botwire.threads import in_thread
 from botwire_llamaindex.convert import encoded, refers_to_file, tool_calls
 
 _KNOWN = 16  # conversations with an open turn that a context remembers
@@ -90,7 +90,7 @@ class Writing:
         """Returns the same, after converting large messages in a thread."""
         messages = encode_list(messages, "messages", "messages")
         if any(refers_to_file(message) for message in messages):
-            items = await asyncio.to_thread(encoded, messages)
+            items = await in_thread(encoded, messages)
         else:
             items = await off_loop(encoded, messages)
         return cls(connection, name, messages, items)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from botwire import work
 from botwire.errors import BotWireError
+from botwire.threads import in_thread
 
 T = TypeVar("T")
 
@@ -48,7 +49,10 @@ class FairPool:
         future: Future[T] = Future()
         with self._lock:
             self._queues.setdefault(caller, deque()).append((future, call))
-        self._threads.submit(self._run_next)
+        try:
+            self._threads.submit(self._run_next)
+        except RuntimeError:  # see `in_thread`
+            self._run_next()
         return await asyncio.wrap_future(future)
 
     def _run_next(self) -> None:
@@ -67,8 +71,8 @@ class FairPool:
             future.set_result(result)
 
     def close(self) -> None:
-        """Stops accepting work. Running calls finish."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Ends the threads once the calls that run or wait are done."""
+        self._threads.shutdown(wait=False)
 
 
 class Lanes:
@@ -98,9 +102,7 @@ class Lanes:
         ticket = object()
         self._waiting.add(ticket)
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._quick, self._run_quickly, ticket, call, held_to
-            )
+            return await in_thread(self._run_quickly, ticket, call, held_to, threads=self._quick)
         except work.PreemptedError:
             return await self._slow.run(caller, lambda: _held(held_to, call))
         finally:
@@ -125,8 +127,8 @@ class Lanes:
         return _held(verdict, call)
 
     def close(self) -> None:
-        """Stops accepting work. Running calls finish."""
-        self._quick.shutdown(wait=False, cancel_futures=True)
+        """Ends the threads once the calls that run or wait are done."""
+        self._quick.shutdown(wait=False)
         self._slow.close()
 
 

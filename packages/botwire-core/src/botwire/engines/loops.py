@@ -46,8 +46,27 @@ def _renew_all() -> None:
         thing.renew()
 
 
+_undivided = threading.RLock()
+
+
+@contextmanager
+def no_fork() -> Iterator[None]:
+    """Makes a fork by another thread wait for the end of a block, which must be short.
+
+    For blocks that import modules. A module has a lock while it is imported, and a child that
+    imports it too would wait for ever for the thread that it does not have.
+    """
+    with _undivided:
+        yield
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
+    os.register_at_fork(
+        before=_undivided.acquire,
+        after_in_parent=_undivided.release,
+        after_in_child=_undivided.release,
+    )
 
 
 class AsyncClientPerLoop(Generic[T]):
@@ -70,7 +89,8 @@ class AsyncClientPerLoop(Generic[T]):
         loop = asyncio.get_running_loop()
         held = self._clients.get(loop)
         if held is None:
-            client = self._make()
+            with no_fork():
+                client = self._make()
             guard = _closed_with_loop(client, self._close)
             held = self._clients[loop] = (client, guard)
             await anext(guard)
@@ -129,7 +149,8 @@ class ClientPerLoop(Generic[T]):
                 if self._process != os.getpid():
                     self._drop()
                 if self._client is None:
-                    self._client = self._make()
+                    with no_fork():  # httpx imports its parts when they are first used
+                        self._client = self._make()
                 client = self._client
         return client
 

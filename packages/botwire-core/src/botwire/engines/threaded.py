@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from botwire.engines.protocol import Engine
 from botwire.operations import Batch, Results
+from botwire.threads import in_thread
 
 
 class ThreadedEngine:
@@ -20,12 +19,12 @@ class ThreadedEngine:
 
     async def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result per operation; see `Engine.apply`."""
-        return await asyncio.to_thread(self.engine.apply, batch)
+        return await in_thread(self.engine.apply, batch)
 
     async def sweep(self) -> None:
         """Removes expired data; see `Engine.sweep`."""
-        await asyncio.to_thread(self.engine.sweep)
+        await in_thread(self.engine.sweep)
 
     async def aclose(self) -> None:
         """Closes the blocking engine; see `Engine.close`."""
-        await asyncio.to_thread(self.engine.close)
+        await in_thread(self.engine.close)

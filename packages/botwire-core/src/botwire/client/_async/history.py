@@ -7,7 +7,13 @@ from typing import Any, Self
 
 from botwire import operations as ops
 from botwire.client._async.calls import AsyncCalls
-from botwire.client.encoding import encode_ids, encode_item_name, encode_items, encode_object
+from botwire.client.encoding import (
+    encode_ids,
+    encode_item_name,
+    encode_items,
+    encode_list,
+    encode_object,
+)
 from botwire.client.operators import AsyncHistoryOperators
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError
@@ -256,7 +262,8 @@ class AsyncHistory(AsyncHistoryOperators):
 
     async def delete_many(self, seqs: Iterable[int]) -> int:
         """Deletes the items with these sequence numbers, atomically, and returns how many."""
-        return await self._calls.apply(ops.DeleteItems(self.name, tuple(seqs)))
+        delete = ops.DeleteItems(self.name, encode_list(seqs, "seqs", "ints"))
+        return await self._calls.apply(delete)
 
     async def pop(self, default: Any = None) -> Any:
         """Deletes the last item and returns its value, or `default` if the history is empty."""

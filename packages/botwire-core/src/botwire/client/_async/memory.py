@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from botwire import operations as ops
 from botwire import scopes
-from botwire.arguments import check_seconds
+from botwire.arguments import check_seconds, check_type
 from botwire.client._async.calls import AsyncCalls
 from botwire.client._async.history import AsyncHistory
 from botwire.client._async.past import AsyncMemoryPast, moment_of
@@ -88,6 +88,8 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
         self._owns_engine = engine is None
         if engine is None and place is None:
             place = find_place(url, api_key, timeout)
+        if place is not None:
+            check_type(place, Place, "place")
         self.place = place
         self.engine: AsyncEngine = engine or open_async_engine(place or find_place())
         self._calls = AsyncCalls(self.engine, self.namespace, self.author)
@@ -251,6 +253,7 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
             ConflictError: A hundred attempts failed because other processes wrote first.
         """
         check_change(fn)
+        check_key(key)
         async with _turns.take((self.place or id(self.engine), self.namespace, key)):
             return await self._update(key, fn, default)
 

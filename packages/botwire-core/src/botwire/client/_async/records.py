@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from botwire import operations as ops
 from botwire import scopes
+from botwire.arguments import check_type
 from botwire.client._async.calls import AsyncCalls
 from botwire.client.encoding import encode_list, encode_object, encode_records, encode_selection
 from botwire.client.spans import MemorySpan, memory_span
@@ -280,6 +281,8 @@ class AsyncRecords:
             tags: See the class.
             limit: The most records to return, up to 1,000.
         """
+        check_type(text, str, "text")
+        ops.check_count(limit, "limit")
         where: dict[str, Any] = {"filter": filter, "scope": scope, "tags": tags}
         found: builtins.list[Record] = []
         with self._span("search_memory") as span:

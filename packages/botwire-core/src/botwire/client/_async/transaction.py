@@ -23,7 +23,7 @@ from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError
 from botwire.exact import Json
 from botwire.models import Record, plain
-from botwire.names import check_collection, check_history
+from botwire.names import check_collection, check_history, check_key
 
 
 class AsyncTransaction:
@@ -51,10 +51,12 @@ class AsyncTransaction:
         self._operations: list[ops.AnyOperation] = []
         self._written: dict[str, ops.Value | None] = {}
         self._unknown: set[str] = set()
+        self._begun = False
         self._done = False
 
     async def __aenter__(self) -> Self:
         self._refuse_when_done()
+        self._begun = True
         return self
 
     async def __aexit__(
@@ -77,7 +79,8 @@ class AsyncTransaction:
 
         A stored value must still be the same when the transaction is applied.
         """
-        self._refuse_when_done()
+        self._refuse_outside()
+        check_key(key)
         if key in self._unknown:
             raise ConfigurationError(
                 f"key {key!r:.80} was incremented in this transaction, so its value is known only "
@@ -97,7 +100,7 @@ class AsyncTransaction:
 
         Keys read with `get` are checked anyway.
         """
-        self._refuse_when_done()
+        self._refuse_outside()
         self._checks.append(ops.CheckKey(key, version))
 
     def set(
@@ -134,8 +137,15 @@ class AsyncTransaction:
         return TransactionRecords(self, check_collection(collection))
 
     def _add(self, operation: ops.AnyOperation) -> None:
-        self._refuse_when_done()
+        self._refuse_outside()
         self._operations.append(operation)
+
+    def _refuse_outside(self) -> None:
+        self._refuse_when_done()
+        if not self._begun:
+            raise ConfigurationError(
+                "this transaction would never be applied: use it inside its with block"
+            )
 
     def _refuse_when_done(self) -> None:
         if self._done:
@@ -200,7 +210,7 @@ class TransactionHistory:
 
     def delete_many(self, seqs: Iterable[int]) -> None:
         """Deletes the items with these sequence numbers."""
-        self._add(ops.DeleteItems(self.name, tuple(seqs)))
+        self._add(ops.DeleteItems(self.name, encode_list(seqs, "seqs", "ints")))
 
     def archive(self, up_to: int) -> None:
         """Archives items; see `AsyncHistory.archive`."""

@@ -8,7 +8,13 @@ from typing import Any, Self
 
 from botwire import operations as ops
 from botwire.client._sync.calls import Calls
-from botwire.client.encoding import encode_ids, encode_item_name, encode_items, encode_object
+from botwire.client.encoding import (
+    encode_ids,
+    encode_item_name,
+    encode_items,
+    encode_list,
+    encode_object,
+)
 from botwire.client.operators import HistoryOperators
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError
@@ -253,7 +259,8 @@ class History(HistoryOperators):
 
     def delete_many(self, seqs: Iterable[int]) -> int:
         """Deletes the items with these sequence numbers, atomically, and returns how many."""
-        return self._calls.apply(ops.DeleteItems(self.name, tuple(seqs)))
+        delete = ops.DeleteItems(self.name, encode_list(seqs, "seqs", "ints"))
+        return self._calls.apply(delete)
 
     def pop(self, default: Any = None) -> Any:
         """Deletes the last item and returns its value, or `default` if the history is empty."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from botwire import operations as ops
 from botwire import scopes
-from botwire.arguments import check_seconds
+from botwire.arguments import check_seconds, check_type
 from botwire.client._sync.calls import Calls
 from botwire.client._sync.history import History
 from botwire.client._sync.past import MemoryPast, moment_of
@@ -89,6 +89,8 @@ class Memory(MemoryPast, MemoryOperators):
         self._owns_engine = engine is None
         if engine is None and place is None:
             place = find_place(url, api_key, timeout)
+        if place is not None:
+            check_type(place, Place, "place")
         self.place = place
         self.engine: Engine = engine or open_engine(place or find_place())
         self._calls = Calls(self.engine, self.namespace, self.author)
@@ -246,6 +248,7 @@ class Memory(MemoryPast, MemoryOperators):
             ConflictError: A hundred attempts failed because other processes wrote first.
         """
         check_change(fn)
+        check_key(key)
         with _turns.take((self.place or id(self.engine), self.namespace, key)):
             return self._update(key, fn, default)
 

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from botwire.engines.http.exchange import Answer, Target, Watch
-from botwire.engines.loops import AsyncClientPerLoop, ClientPerLoop
+from botwire.engines.loops import AsyncClientPerLoop, ClientPerLoop, no_fork
 
 if TYPE_CHECKING:
     from botwire.engines.http.awaited import AsyncChannel
@@ -196,7 +196,8 @@ class AsyncChannels:
         if seconds < _LEAST_SECONDS:
             return
         # Imported late: a program that makes a single call needs no channel.
-        from botwire.engines.http.awaited import AsyncChannel  # noqa: PLC0415
+        with no_fork():
+            from botwire.engines.http.awaited import AsyncChannel  # noqa: PLC0415
 
         slot.is_opening = True
         try:
@@ -331,7 +332,8 @@ class Channels:
         try:
             if slot.channel is not None or not self._verdict.allows or seconds < _LEAST_SECONDS:
                 return
-            from botwire.engines.http.blocking import Channel  # noqa: PLC0415 - see the twin
+            with no_fork():
+                from botwire.engines.http.blocking import Channel  # noqa: PLC0415 - see the twin
 
             slot.channel = Channel(
                 self._target,

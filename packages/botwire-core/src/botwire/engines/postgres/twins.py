@@ -12,6 +12,8 @@ from collections.abc import (
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple
 
+from botwire.threads import in_thread
+
 _FULL = "too many long reads run at the same time"
 _MANY = 64  # rows above which a generator of statements runs in a thread
 
@@ -43,7 +45,7 @@ class AsyncSender:
         """
         if weight < _MANY:
             return _send(steps, rows)
-        return await asyncio.to_thread(_send, steps, rows)
+        return await in_thread(_send, steps, rows)
 
 
 class Sender:

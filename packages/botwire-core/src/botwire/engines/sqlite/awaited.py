@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 import time
 import weakref
 from collections import deque
@@ -18,6 +19,7 @@ from botwire.engines.sql.plans import UnplannedError
 from botwire.engines.sqlite.choosing import CommitChooser, Planned, are_little
 from botwire.engines.sqlite.engine import SQLiteEngine
 from botwire.operations import Batch, Results
+from botwire.threads import in_thread
 
 _QUICK, _SLOW = 4, 2  # threads for reads; see `lanes`
 # After a commit that blocked an event loop for longer than this, the thread commits for a while.
@@ -53,6 +55,7 @@ class _Writer:
         self._waiting: deque[_Order] = deque()
         self._is_called = False
         self._mean = self._slow_until = 0.0  # seconds that a commit blocked an event loop lately
+        self._committing = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="botwire-write")
 
     async def write(self, planned: Planned, *, may_block: bool) -> Results:
@@ -84,10 +87,8 @@ class _Writer:
         self._is_called = True
         try:
             self._thread.submit(self._commit_all)
-        except RuntimeError as error:  # the interpreter ends
-            self._is_called = False
-            self._waiting.clear()
-            _tell([(order, error) for order in arrived])
+        except RuntimeError:  # see `in_thread`
+            self._commit_all()
 
     def _commit_at_once(self, arrived: Sequence[_Order]) -> bool:
         """Commits batches here, unless that may take long; returns whether they have an outcome."""
@@ -111,6 +112,10 @@ class _Writer:
 
     def _commit_all(self) -> None:
         self._is_called = False  # first: what arrives too late for this call makes another one
+        with self._committing:
+            self._commit_waiting()
+
+    def _commit_waiting(self) -> None:
         while self._waiting:
             arrived = [self._waiting.popleft() for _ in range(len(self._waiting))]
             chosen, rest = self._turns.choose(arrived, lambda order: order.planned)
@@ -129,7 +134,7 @@ class _Writer:
         """Commits what waits, calls a function, and ends the thread."""
         loop = asyncio.get_running_loop()
         self._hand_over(loop)
-        await loop.run_in_executor(self._thread, then)
+        await in_thread(then, threads=self._thread)
         self._thread.shutdown(wait=False)
 
 
@@ -185,9 +190,8 @@ class AsyncSQLiteEngine:
 
     async def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result per operation; see `Engine.apply`."""
-        loop = asyncio.get_running_loop()
         if batch.maintains:
-            return await loop.run_in_executor(self._pool().maintainer, self.engine.apply, batch)
+            return await in_thread(self.engine.apply, batch, threads=self._pool().maintainer)
         if not batch.writes:
             results = self.engine.read_at_once(batch) if pages.is_short(batch) else None
             if results is not None:
@@ -215,7 +219,7 @@ class AsyncSQLiteEngine:
 
     async def sweep(self) -> None:
         """Removes expired data; see `SQLiteEngine.sweep`."""
-        await asyncio.get_running_loop().run_in_executor(self._pool().maintainer, self.engine.sweep)
+        await in_thread(self.engine.sweep, threads=self._pool().maintainer)
 
     async def aclose(self) -> None:
         """Waits for the batches that wait to be committed, then closes the file."""

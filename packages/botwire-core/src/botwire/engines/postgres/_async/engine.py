@@ -97,8 +97,16 @@ class AsyncPostgresEngine:
         """Applies a batch and returns one result per operation; see `Engine.apply`."""
         if batch.writes and batch.idempotency_id is None:
             batch = replace(batch, idempotency_id=uuid.uuid4().hex)
-        async with self._pools.use() as pool:
-            return await self._apply(pool, batch)
+        while True:
+            async with self._pools.use() as pool:
+                try:
+                    return await self._apply(pool, batch)
+                except PoolClosed as error:
+                    if await self._pools.get() is pool:  # the event loop ends
+                        raise TransportError(
+                            f"no answer from {self.url}: {_reason(error)}", url=self.url
+                        ) from error
+                    # Another caller has closed this object, and this call opens a new pool.
 
     async def _apply(self, pool: AsyncPostgresPool, batch: Batch) -> Results:
         deadline = time.monotonic() + self._outage.limit(self._timeout)
@@ -106,6 +114,8 @@ class AsyncPostgresEngine:
         while True:
             attempt += 1
             try:
+                if pool.is_over:
+                    raise PoolClosed("the connections were closed")  # noqa: TRY301 - as by psycopg
                 await pool.open()
                 left = deadline - time.monotonic()
                 async with (
@@ -122,7 +132,7 @@ class AsyncPostgresEngine:
                     self._outage.end()
                     pool.is_suspect = False
                     return results
-            except BotWireError:
+            except (BotWireError, PoolClosed):
                 raise
             except pg.UndefinedTable as error:
                 # Someone dropped the tables; the next call checks them again.
@@ -131,7 +141,6 @@ class AsyncPostgresEngine:
             except (
                 TimeoutError,
                 PoolTimeout,
-                PoolClosed,
                 pg.QueryCanceled,
                 pg.LockNotAvailable,
             ) as error:

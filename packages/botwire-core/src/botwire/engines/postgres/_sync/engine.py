@@ -97,8 +97,16 @@ class PostgresEngine:
         """Applies a batch and returns one result per operation; see `Engine.apply`."""
         if batch.writes and batch.idempotency_id is None:
             batch = replace(batch, idempotency_id=uuid.uuid4().hex)
-        with self._pools.use() as pool:
-            return self._apply(pool, batch)
+        while True:
+            with self._pools.use() as pool:
+                try:
+                    return self._apply(pool, batch)
+                except PoolClosed as error:
+                    if self._pools.get() is pool:  # the event loop ends
+                        raise TransportError(
+                            f"no answer from {self.url}: {_reason(error)}", url=self.url
+                        ) from error
+                    # Another caller has closed this object, and this call opens a new pool.
 
     def _apply(self, pool: PostgresPool, batch: Batch) -> Results:
         deadline = time.monotonic() + self._outage.limit(self._timeout)
@@ -106,6 +114,8 @@ class PostgresEngine:
         while True:
             attempt += 1
             try:
+                if pool.is_over:
+                    raise PoolClosed("the connections were closed")  # noqa: TRY301 - as by psycopg
                 pool.open()
                 left = deadline - time.monotonic()
                 with (
@@ -122,7 +132,7 @@ class PostgresEngine:
                     self._outage.end()
                     pool.is_suspect = False
                     return results
-            except BotWireError:
+            except (BotWireError, PoolClosed):
                 raise
             except pg.UndefinedTable as error:
                 # Someone dropped the tables; the next call checks them again.
@@ -131,7 +141,6 @@ class PostgresEngine:
             except (
                 TimeoutError,
                 PoolTimeout,
-                PoolClosed,
                 pg.QueryCanceled,
                 pg.LockNotAvailable,
             ) as error:

@@ -139,8 +139,15 @@ class PostgresPool(ConnectionPool[psycopg.Connection[Any]]):
         self._silent_seconds = min(_SILENT_SECONDS, timeout / 2)
         self.is_suspect = False
         """Whether a connection was silent, so that the others are checked before they are used."""
+        self.is_over = False
+        """Whether it was closed; psycopg's pools cannot be opened again."""
         self.long_reads = Gate(_LONG_READS)
         """Limits long reads, which leaves connections for writes and short reads."""
+
+    def close(self, *args: Any, **kwargs: Any) -> None:
+        """Closes the connections; callers that wait for one get `PoolClosed`."""
+        self.is_over = True
+        super().close(*args, **kwargs)
 
     def _check_if_suspect(self, connection: psycopg.Connection[Any]) -> None:
         if self.is_suspect:

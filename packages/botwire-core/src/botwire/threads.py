@@ -1,0 +1,37 @@
+"""Calls functions in worker threads, and keeps working while the interpreter ends.
+
+Python starts no more threads then, but a function registered with `atexit` may still run an event
+loop, for example to store how a program ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def in_thread(
+    function: Callable[..., T], *arguments: Any, threads: Executor | None = None
+) -> T:
+    """Returns the result of a function, called in a thread if one can be had.
+
+    Args:
+        function: The function.
+        *arguments: Its arguments.
+        threads: The threads to use. None: those of the event loop, in a copy of the caller's
+            context.
+    """
+    call = functools.partial(function, *arguments)
+    if threads is None:
+        call = functools.partial(contextvars.copy_context().run, call)
+    try:
+        future = asyncio.get_running_loop().run_in_executor(threads, call)
+    except RuntimeError:  # the interpreter ends, or others have closed the threads
+        return call()
+    return await future

@@ -1,0 +1,116 @@
+"""Beginnings and ends: closing while others are at work, the end of the interpreter, forks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from botwire import AsyncMemory, Memory, Record
+from botwire.engines.loops import no_fork
+
+AT_EXIT = """
+import asyncio, atexit, sys
+from botwire import AsyncMemory
+
+memory = AsyncMemory("n", url=sys.argv[1])
+
+async def end():
+    await memory.records().put([Record("how it ended")])
+    await memory.set("ended", "x" * 200_000)
+    print(len(await memory.get("ended")), await memory.records().count(), await memory.clear())
+    await memory.aclose()
+
+from botwire import Record
+atexit.register(lambda: asyncio.run(end()))
+"""
+
+
+# httpx drops sockets of requests in flight with a warning, and the requests are repeated.
+STORES = pytest.mark.parametrize("shared_url", ["embedded", "postgres"], indirect=True)
+
+
+@STORES
+async def test_closing_fails_no_call_of_another_task(shared_url: str, namespace: str) -> None:
+    memory = AsyncMemory(namespace, url=shared_url)
+    await memory.set_many({f"k{i}": i for i in range(2_000)})
+    await memory.records().put([Record("a cup of tea", id=str(i)) for i in range(50)])
+    for turns in range(4):
+        calls = [
+            asyncio.create_task(call)
+            for _ in range(20)
+            for call in (memory.list_keys(), memory.records().search(text="tea"))
+        ]
+        writes = [asyncio.create_task(memory.increment("n")) for _ in range(20)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await memory.aclose()
+        assert all(await asyncio.gather(*calls))
+        assert len(set(await asyncio.gather(*writes))) == 20
+    assert await memory.get("n") == 80
+    await memory.aclose()
+
+
+@STORES
+def test_closing_fails_no_call_of_another_thread(shared_url: str, namespace: str) -> None:
+    memory = Memory(namespace, url=shared_url)
+    memory.set("n", 0)
+    with ThreadPoolExecutor(8) as threads:
+        calls = [threads.submit(memory.increment, "n") for _ in range(100)]
+        for call in calls[::10]:
+            memory.close()
+            call.result()
+        assert sorted(call.result() for call in calls) == list(range(1, 101))
+    memory.close()
+
+
+def test_an_asynchronous_memory_works_while_the_interpreter_ends(any_url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AT_EXIT, any_url],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.stdout, done.stderr) == ("200000 1 1\n", "")
+
+
+def test_a_fork_waits_for_a_module_that_another_thread_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imported_slowly.py").write_text(
+        "import threading\nfor one in threading.enumerate():\n"
+        "    getattr(one, 'during_import', lambda: None)()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    begun, end = threading.Event(), threading.Event()
+
+    class Importing(threading.Thread):
+        def during_import(self) -> None:
+            begun.set()
+            end.wait()
+
+        def run(self) -> None:
+            with no_fork():
+                __import__("imported_slowly")
+
+    importing = Importing()
+    importing.start()
+    begun.wait()
+    later = threading.Timer(0.3, end.set)
+    later.start()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # ends a child that waits for ever
+        __import__("imported_slowly")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    importing.join()
+    later.join()
