@@ -15,6 +15,7 @@ from autogen_agentchat.conditions import HandoffTermination, MaxMessageTerminati
 from autogen_agentchat.messages import (
     BaseChatMessage,
     HandoffMessage,
+    MessageFactory,
     StructuredMessage,
     TextMessage,
 )
@@ -25,7 +26,7 @@ from autogen_core.models import CreateResult, RequestUsage, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 from pydantic import BaseModel
 
-from botwire import ConfigurationError
+from botwire import ConfigurationError, ConflictError
 from botwire_autogen import BotWireChatCompletionContext, BotWireStateStore, CheckpointedTeam
 
 pytestmark = pytest.mark.anyio
@@ -389,3 +390,76 @@ async def test_a_late_turn_writes_down_no_more_than_an_early_one(
         dumps.append(Counted.dumps)
     assert len(await saved.thread()) == 84
     assert dumps[3] <= dumps[1], dumps
+
+
+async def test_a_team_opened_again_loads_each_message_once(
+    tmp_path: Path, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'memory.db'}"
+
+    def opened(max_turns: int) -> CheckpointedTeam:
+        agents = [Speaker("a", "Speaks."), Speaker("b", "Speaks.")]
+        team = RoundRobinGroupChat([*agents], max_turns=1, custom_message_types=[Counted])
+        return CheckpointedTeam(team, namespace, url=url, max_turns=max_turns)
+
+    await opened(20).run(task="go")
+    loaded = 0
+    create = MessageFactory.create
+
+    def counted(self: MessageFactory, data: Mapping[str, Any]) -> Any:
+        nonlocal loaded
+        loaded += 1
+        return create(self, data)
+
+    monkeypatch.setattr(MessageFactory, "create", counted)
+    await opened(1).run(task="more")
+    assert len(await opened(1).thread()) == 23
+    assert loaded < 2 * 21 + 23  # twice: a turn, and the call of `thread`
+
+
+async def test_a_state_that_continues_what_is_stored_adds_to_it(
+    place_url: str, namespace: str
+) -> None:
+    store = BotWireStateStore(namespace, url=place_url)
+
+    def state(*contents: str) -> Any:
+        thread = [TextMessage(content=one, source="user").dump() for one in contents]
+        return {"agent_states": {"manager": {"message_thread": thread}}}
+
+    def told(saved: Any) -> list[str]:
+        thread = saved.state["agent_states"]["manager"]["message_thread"]
+        return [message["content"] for message in thread]
+
+    version = await store.save("t", state("a", "b"))
+    later = await store.save("t", state("c"), if_version=version, stored=2)
+    for stale in (version, later + 1):
+        with pytest.raises(ConflictError):
+            await store.save("t", state("lost"), if_version=stale, stored=2)
+    with pytest.raises(ConfigurationError, match="if_version"):
+        await store.save("t", state("lost"), stored=2)
+    claimed = await BotWireStateStore(namespace, url=place_url).claim("t")
+    assert told(claimed) == ["a", "b", "c"]
+    with pytest.raises(ConflictError):  # whoever claims a state has it
+        await store.save("t", state("lost"), if_version=later, stored=3)
+    assert claimed is not None
+    await store.save("t", state("d"), if_version=claimed.version)
+    assert told(await store.load("t")) == ["d"]
+
+
+async def test_a_loaded_state_replaces_the_stored_thread_or_continues_it(
+    place_url: str, namespace: str
+) -> None:
+    team = CheckpointedTeam(pair(), namespace, url=place_url, max_turns=1)
+    await team.run(task="one")
+    first = await team.save_state()
+    await team.run(task="two")
+    second = await team.save_state()
+    for state, count in ((first, 2), (second, 4), (second, 4), (first, 2)):
+        other = CheckpointedTeam(pair(), namespace, url=place_url, max_turns=1)
+        await other.load_state(state)
+        assert len(await other.thread()) == count
+        await other.run(task="more")
+        told = [message.to_text() for message in await team.thread()]
+        assert told[:count:2] == ["one", "two"][: count // 2]
+        assert told[count] == "more"
+        assert len(told) == count + 2

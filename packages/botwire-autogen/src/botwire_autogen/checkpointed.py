@@ -133,6 +133,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         self._ended = asyncio.Event()
         self._events: list[tuple[int, dict[str, Any]]] = []  # each with its position in the thread
         self._thread: list[dict[str, Any]] = []
+        self._stored = 0  # how many messages of the thread `self._version` holds
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._store.connection.namespace!r}, name={self._key!r})"
@@ -263,7 +264,6 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
                 await self._store.check(self._key, version)
                 raise
             state = await self._state()
-            self._thread = _thread(state)
             self._note_events(said, begin)
             self._turns.append(begin)
             stop = reason if reason != _TURN_ENDED else await self._ask(begin)
@@ -327,7 +327,13 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             # A process that finds this mark finishes the reset: agents' contexts may be stored
             # elsewhere.
             extra = {**saved.extra, "running": False, "reset": True}
-            await self._store.save(self._key, saved.state, extra=extra, if_version=saved.version)
+            await self._store.save(
+                self._key,
+                with_thread(saved.state, []),
+                extra=extra,
+                if_version=saved.version,
+                stored=len(_thread(saved.state)),
+            )
         await self._team.reset()
         if self._condition is not None:
             await self._condition.reset()
@@ -386,7 +392,8 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         saved = await self._store.claim(self._key)
         await restore(self._team, inner)
         self._take(inner, run)
-        version = 0 if saved is None else saved.version
+        stored, version = ([], 0) if saved is None else (_thread(saved.state), saved.version)
+        self._stored = len(stored) if self._thread[: len(stored)] == stored else 0
         self._version = await self._save(await self._state(), version)
 
     async def _load(self) -> None:
@@ -397,11 +404,12 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             saved = None
         if saved is None:
             self._version, self._thread, self._turns, self._running = 0, [], [], False
-            self._events = []
+            self._stored, self._events = 0, []
             return
         await restore(self._team, saved.state)
         self._version = saved.version
         self._take(saved.state, saved.extra)
+        self._stored = len(self._thread)
 
     async def _check_ours(self) -> None:
         if not self._ours:
@@ -436,20 +444,30 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             field = "message_thread" if "message_thread" in agent else "message_buffer"
             agent[field] = [*agent[field], *dumped]
         state = {**present, "agent_states": agents}
-        await restore(self._team, state, present)
-        self._thread = _thread(state)
-        self._turns = [len(self._thread) - len(dumped)]
+        await restore(self._team, state, present, self._thread)
+        self._turns = [len(self._thread)]
+        self._thread += dumped
         self._running = True
         self._events = []
         # Loading created new references to contexts that are stored on BotWire.
         return await self._save(await self._state(), version)
 
     async def _state(self) -> Mapping[str, Any]:
+        """Takes what is new in the team's thread, and returns the team's state without a thread."""
         state = await state_after(self._team, len(self._thread))
-        return with_thread(state, [*self._thread, *_thread(state)])
+        self._thread += _thread(state)
+        return with_thread(state, [])
 
-    async def _save(self, state: Any, version: int) -> int:
-        return await self._store.save(self._key, state, extra=self._extra(), if_version=version)
+    async def _save(self, state: Mapping[str, Any], version: int) -> int:
+        version = await self._store.save(
+            self._key,
+            with_thread(state, self._thread[self._stored :]),
+            extra=self._extra(),
+            if_version=version,
+            stored=self._stored,
+        )
+        self._stored = len(self._thread)
+        return version
 
     async def _replay(self) -> str | None:
         """Replays to the condition, turn by turn, what it got before the process ended."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autogen_agentchat.base import Team
@@ -41,7 +41,10 @@ async def state_after(team: Team, known: int) -> Mapping[str, Any]:
 
 
 async def restore(
-    team: Team, state: Mapping[str, Any], present: Mapping[str, Any] | None = None
+    team: Team,
+    state: Mapping[str, Any],
+    present: Mapping[str, Any] | None = None,
+    known: Sequence[Any] = (),
 ) -> None:
     """Loads a state into a team, whatever it was doing before.
 
@@ -49,6 +52,7 @@ async def restore(
         team: The team.
         state: The state to load.
         present: The team's current state, if known; its thread does not matter.
+        known: The team's current thread, which is left out of the one in `state`.
 
     Raises:
         ConfigurationError: The state is of a team with other agents; the error names them.
@@ -60,8 +64,22 @@ async def restore(
             f"the saved team consists of {sorted(saved)}, and this one of {sorted(fresh)}: "
             "a state goes to agents by their names"
         )
+    manager = await manager_of(team)
+    thread: Any = getattr(manager, _THREAD_OF_MANAGER, None)
+    # AutoGen's managers rebuild each message they load, and nothing else depends on the known ones,
+    # except for a selector's context (autogen-agentchat 0.7.5).
+    keeps = (
+        isinstance(thread, list)
+        and type(manager).__module__.startswith("autogen_agentchat.")
+        and getattr(manager, "_model_context", None) is None
+    )
     await _forget(team)
-    await team.load_state({**state, "agent_states": _with_graphs(saved, fresh)})
+    loaded = {**state, "agent_states": _with_graphs(saved, fresh)}
+    if known and not keeps:
+        loaded = with_thread(loaded, [*known, *manager_state(saved)[_THREAD]])
+    await team.load_state(loaded)
+    if known and keeps:
+        setattr(manager, _THREAD_OF_MANAGER, thread + getattr(manager, _THREAD_OF_MANAGER))
 
 
 def described(team: Team) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Unpack
 
 from autogen_agentchat.base import Team
@@ -12,9 +12,11 @@ from autogen_agentchat.base import Team
 from botwire import ConfigurationError, ConflictError, Item
 from botwire.arguments import check_mapping, check_type
 from botwire.connection import Connected, ConnectionOptions, takes_connection
-from botwire.messages import Message, Native, native_in
+from botwire.exact import Json
+from botwire.messages import Message, Native, UnreadableItemError, read_item
 from botwire.names import check_history
-from botwire.tagged import Rewriter, from_json
+from botwire.operations import check_count
+from botwire.tagged import Rewriter, from_json, from_stored
 from botwire_autogen.acting import acting
 from botwire_autogen.llm_messages import FRAMEWORK
 from botwire_autogen.team_states import described, restore, with_thread, without_thread
@@ -77,6 +79,7 @@ class BotWireStateStore(Connected, framework="autogen", acting=acting):
         *,
         extra: Mapping[str, Any] | None = None,
         if_version: int | None = None,
+        stored: int = 0,
     ) -> int:
         """Replaces the stored state in one step.
 
@@ -85,32 +88,40 @@ class BotWireStateStore(Connected, framework="autogen", acting=acting):
             state: The result of the team's ``save_state``.
             extra: A JSON object to store with the state.
             if_version: Store only if the stored state still has this version; 0: if there is none.
+            stored: How many messages are stored under `if_version` and left out of `state`, whose
+                thread only continues them.
 
         Returns:
             The new version.
 
         Raises:
+            ConfigurationError: An argument is not valid.
             ConflictError: Another process saved or resumed the team since.
             NotJSONError: The state holds something that cannot be restored; the error says where.
         """
         key = _key(name)
         check_mapping(state, "state")
         check_mapping(extra or {}, "extra")
+        check_count(stored, "stored")
+        if stored and not if_version:
+            raise ConfigurationError("stored needs if_version, the version that holds the messages")
         # AutoGen has already turned images into text, so this is fast.
         rest, thread = without_thread(self._rewriters[name].to_json(dict(state), "state"))
-        document = {"format": FORMAT, "state": rest, "extra": dict(extra or {})}
         version, known = self._known.pop(name, (_UNKNOWN, []))
         try:
             async with self.connection.async_memory.transaction() as tx:
-                tx.set(key, document, if_version=if_version)
+                tx.set(key, _document(rest, extra), if_version=if_version)
                 history = tx.history(key)
-                if version == if_version and known == thread[: len(known)]:
+                if stored:
+                    history.extend(map(_to_item, thread))
+                elif version == if_version and known == thread[: len(known)]:
                     history.extend(map(_to_item, thread[len(known) :]))
                 else:
                     history.replace(map(_to_item, thread))
         except ConflictError as error:
             raise _taken(name, error.detail, error.request_id) from error
-        self._known[name] = (int(tx.results[0]), thread)
+        if not stored:
+            self._known[name] = (int(tx.results[0]), thread)
         return int(tx.results[0])
 
     async def load(self, name: str) -> SavedState | None:
@@ -123,12 +134,11 @@ class BotWireStateStore(Connected, framework="autogen", acting=acting):
         for _ in range(_TRIES):
             if (found := await self._read(name)) is None:
                 return None
-            items = await self.connection.async_memory.history(_key(name)).read()
+            thread = await self._thread(name, _as_stored)
             if await self._version(name) == found.version:
                 break
         else:
             raise ConflictError(f"the team {name!r} is being saved by another process: load again")
-        thread = [_from_item(name, item) for item in items]
         self._known[name] = (found.version, thread)
         return found._replace(state=from_json(with_thread(found.state, thread)))
 
@@ -146,6 +156,10 @@ class BotWireStateStore(Connected, framework="autogen", acting=acting):
             raise ConfigurationError(f"what {PREFIX + name!r} holds is not the state of a team")
         return SavedState(document["state"], document["extra"], entry.version)
 
+    async def _thread(self, name: str, read: Callable[[Json], Any]) -> list[Any]:
+        items = await self.connection.async_memory.history(_key(name)).read()
+        return [_from_item(name, item, read) for item in items]
+
     async def _version(self, name: str) -> int:
         entry = await self.connection.async_memory.entry(_key(name))
         return 0 if entry is None else entry.version
@@ -157,19 +171,22 @@ class BotWireStateStore(Connected, framework="autogen", acting=acting):
             ConflictError: Other processes kept claiming the state.
         """
         for tries_left in reversed(range(_TRIES)):
-            saved = await self.load(name)
-            if saved is None:
+            if (found := await self._read(name)) is None:
                 return None
+            thread = await self._thread(name, from_stored)
+            document = _document(found.state, found.extra)
             try:
-                version = await self.save(
-                    name, saved.state, extra=saved.extra, if_version=saved.version
+                # The same again: what it says is not converted, only its version is new.
+                version = await self.connection.async_memory.set(
+                    _key(name), document, if_version=found.version
                 )
-            except ConflictError:
+            except ConflictError as error:
                 # The write of a cancelled task may still have been in flight.
                 if not tries_left:
-                    raise
+                    raise _taken(name, error.detail, error.request_id) from error
             else:
-                return saved._replace(version=version)
+                state = with_thread(from_json(found.state), thread)
+                return SavedState(state, found.extra, version)
         raise AssertionError  # the last try returns or raises
 
     async def check(self, name: str, version: int) -> None:
@@ -305,11 +322,29 @@ def _to_item(message: Any) -> dict[str, Any]:
     ).to_item()
 
 
-def _from_item(name: str, item: Item) -> Any:
-    message = native_in(item, framework=FRAMEWORK, formats=(THREAD_FORMAT,))
-    if message is None:
+def _document(state: Any, extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {"format": FORMAT, "state": state, "extra": dict(extra or {})}
+
+
+def _as_stored(data: Json) -> Any:
+    return data.value
+
+
+def _from_item(name: str, item: Item, read: Callable[[Json], Any]) -> Any:
+    try:
+        return read_item(
+            item,
+            framework=FRAMEWORK,
+            formats=(THREAD_FORMAT,),
+            from_native=read,
+            from_portable=_refuse,
+        )
+    except UnreadableItemError as error:
         raise ConfigurationError(
             f"item {item.seq} of the history {PREFIX + name!r} is not a message of a team: "
             "another program wrote it"
-        )
-    return message
+        ) from error
+
+
+def _refuse(_: Message) -> Any:
+    raise TypeError("it has no message of a team")
