@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.loops import AsyncClientPerLoop, ClientPerLoop, no_fork
@@ -96,6 +96,40 @@ def goes_through_proxy(scheme: str, host: str) -> bool:
     return not urllib.request.proxy_bypass(host)
 
 
+class _AnyChannel(Protocol):
+    has_answered: bool
+
+    @property
+    def is_usable(self) -> bool: ...
+
+    def retire(self) -> None: ...
+
+
+C = TypeVar("C", bound=_AnyChannel)
+
+
+class _AnySlot(Protocol[C]):
+    channel: C | None
+
+
+def _find(slot: _AnySlot[C]) -> C | None:
+    """Returns the channel of a slot if it can be used, and retires it otherwise."""
+    channel = slot.channel
+    if channel is None or channel.is_usable:
+        return channel
+    slot.channel = None
+    channel.retire()
+    return None
+
+
+def _note_end(slot: _AnySlot[C], channel: C, verdict: Verdict) -> None:
+    """Records that a channel has ended, unless it was already out of use."""
+    if slot.channel is channel and not channel.is_usable:
+        slot.channel = None
+        if not channel.has_answered:
+            verdict.refuse()
+
+
 # --- awaited --------------------------------------------------------------------------------
 
 
@@ -149,14 +183,14 @@ class AsyncChannels:
         if len(content) > MOST_BYTES:
             return None
         slot = await self._slots.get()
-        channel = self._find(slot)
+        channel = _find(slot)
         if channel is None:
             return None
         answer = await channel.ask(content, name, deadline)
         if answer is not None:
             self._verdict.confirm()
         else:
-            self._note_end(slot, channel)
+            _note_end(slot, channel, self._verdict)
         return answer
 
     async def watch(self, wanted: Watch) -> AsyncIterator[Answer]:
@@ -164,7 +198,7 @@ class AsyncChannels:
         if not self._verdict.allows_push:
             return
         slot = await self._slots.get()
-        channel = self._find(slot)
+        channel = _find(slot)
         if channel is None:
             return
         async for answer in channel.watch(wanted):
@@ -173,22 +207,7 @@ class AsyncChannels:
                 return
             self._verdict.confirm()
             yield answer
-        self._note_end(slot, channel)
-
-    def _find(self, slot: _AsyncSlot) -> AsyncChannel | None:
-        channel = slot.channel
-        if channel is None or channel.is_usable:
-            return channel
-        slot.channel = None
-        channel.retire()
-        return None
-
-    def _note_end(self, slot: _AsyncSlot, channel: AsyncChannel) -> None:
-        """Records that a channel has ended, unless it was already out of use."""
-        if slot.channel is channel and not channel.is_usable:
-            slot.channel = None
-            if not channel.has_answered:
-                self._verdict.refuse()
+        _note_end(slot, channel, self._verdict)
 
     async def _open(self, slot: _AsyncSlot, seconds: float) -> None:
         if slot.channel is not None or slot.is_opening or not self._verdict.allows:
@@ -258,14 +277,14 @@ class Channels:
         return self._alone(slot, lambda: self._send(slot, content, name, deadline))
 
     def _send(self, slot: _Slot, content: str, name: str | None, deadline: float) -> Answer | None:
-        channel = self._find(slot)
+        channel = _find(slot)
         if channel is None:
             return None
         answer = channel.ask(content, name, deadline)
         if answer is not None:
             self._verdict.confirm()
         else:
-            self._note_end(slot, channel)
+            _note_end(slot, channel, self._verdict)
         return answer
 
     def watch(self, wanted: Watch) -> Iterator[Answer]:
@@ -281,7 +300,7 @@ class Channels:
             while process == os.getpid():  # a forked child that continues here has its own channel
                 answer = self._alone(slot, lambda: channel.next_of(waiter))
                 if answer is None:
-                    self._note_end(slot, channel)
+                    _note_end(slot, channel, self._verdict)
                     return
                 if answer.status != _OK:
                     self._verdict.refuse_push()
@@ -293,7 +312,7 @@ class Channels:
                 channel.end_watch(waiter)
 
     def _begin_watch(self, slot: _Slot, wanted: Watch) -> tuple[Channel, Waiter] | None:
-        channel = self._find(slot)
+        channel = _find(slot)
         waiter = None if channel is None else channel.begin_watch(wanted, _OPEN_SECONDS)
         return None if channel is None or waiter is None else (channel, waiter)
 
@@ -311,20 +330,6 @@ class Channels:
             return call()
         finally:
             slot.users.discard(thread)
-
-    def _find(self, slot: _Slot) -> Channel | None:
-        channel = slot.channel
-        if channel is None or channel.is_usable:
-            return channel
-        slot.channel = None
-        channel.retire()
-        return None
-
-    def _note_end(self, slot: _Slot, channel: Channel) -> None:
-        if slot.channel is channel and not channel.is_usable:
-            slot.channel = None
-            if not channel.has_answered:
-                self._verdict.refuse()
 
     def _open(self, slot: _Slot, seconds: float) -> None:
         if not slot.opening.acquire(blocking=False):
