@@ -11,6 +11,7 @@ import pytest
 from llama_index.core import MockEmbedding
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
+from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.llms import MockLLM
 from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index.core.memory import (
@@ -325,3 +326,21 @@ def test_from_defaults_takes_every_field_of_llamaindexs_own_class(place: dict[st
     assert {name: getattr(memory, name) for name in given} == given
     again = BotWireMemory.from_dict(memory.to_dict())
     assert {name: getattr(again, name) for name in given} == given
+
+
+@pytest.mark.parametrize("cls", [BotWireMemory, BotWireChatMemoryBuffer, PersistentChatMemory])
+def test_memories_without_a_name_share_no_conversation(
+    cls: Any, place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTWIRE_URL", place["url"])
+    monkeypatch.delenv("BOTWIRE_NAMESPACE", raising=False)
+    for make in (cls, cls.from_defaults, lambda: cls(token_limit=50)):
+        with pytest.raises(ConfigurationError, match="needs a name"):
+            make()
+    with pytest.raises(ConfigurationError, match="needs a name"):
+        SimpleChatEngine.from_defaults(llm=MockLLM(), memory_cls=cls)
+    name = "session_id" if cls is BotWireMemory else "chat_store_key"
+    for named in ({"namespace": place["namespace"]}, {name: place["namespace"]}):
+        assert cls(**named).get() == cls.from_defaults(**named).get() == []
+    monkeypatch.setenv("BOTWIRE_NAMESPACE", place["namespace"])
+    assert cls().get() == []

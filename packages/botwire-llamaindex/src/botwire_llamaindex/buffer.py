@@ -24,7 +24,13 @@ from botwire.connection import ConnectionOptions
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.kept import Kept
-from botwire_llamaindex.place import FoundAgain, check_dump, refuse_unknown, store_at
+from botwire_llamaindex.place import (
+    FoundAgain,
+    check_dump,
+    check_named,
+    refuse_unknown,
+    store_at,
+)
 from botwire_llamaindex.store import BotWireChatStore
 from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokenizer
 from botwire_llamaindex.window import Window
@@ -76,6 +82,9 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         refuse_unknown(type(self), fields, type(self).model_fields)
         options = ConnectionOptions(client=client, url=url, api_key=api_key, timeout=timeout)
         check_type(token_limit, int, "token_limit")
+        key = fields.get("chat_store_key", DEFAULT_CHAT_STORE_KEY)
+        named = None if key == DEFAULT_CHAT_STORE_KEY else key
+        check_named(type(self), "chat_store_key", named, chat_store, namespace, client, url)
         store = store_at(BotWireChatStore, chat_store, namespace, options, ttl)
         super().__init__(token_limit=token_limit, chat_store=store, **fields)
         count_tokens(self.tokenizer_fn, "")  # fails here, and not after a message was stored
@@ -110,7 +119,8 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
                 pass, replaces nothing: use `reset` to delete a conversation.
             llm: Sets the limit by its context window if `token_limit` is unset.
             chat_store: A `BotWireChatStore`; not together with the six below.
-            chat_store_key: The conversation.
+            chat_store_key: The conversation. Unset, a namespace, client, url or chat store is
+                required.
             token_limit: Maximum number of tokens that `get` returns (3,000).
             tokenizer_fn: A function that splits a text into tokens.
             namespace: The namespace of the conversation. Defaults to the client's, then to

@@ -48,7 +48,13 @@ from botwire_llamaindex.blocks import (
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.kept import Kept
 from botwire_llamaindex.pairing import with_answered_calls
-from botwire_llamaindex.place import FoundAgain, check_dump, refuse_unknown, store_at
+from botwire_llamaindex.place import (
+    FoundAgain,
+    check_dump,
+    check_named,
+    refuse_unknown,
+    store_at,
+)
 from botwire_llamaindex.texts import media_of, texts_of
 from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokenizer
 from botwire_llamaindex.turns import Writing, add_messages, async_add_messages
@@ -114,6 +120,8 @@ class BotWireMemory(FoundAgain, Memory):
         check_type(token_limit, int, "token_limit")
         blocks = fields.get("memory_blocks", ())
         encode_each(blocks, BaseMemoryBlock, "memory_blocks", "memory blocks")
+        session_id = fields.get("session_id")
+        check_named(type(self), "session_id", session_id, sql_store, namespace, client, url)
         store = store_at(BotWireAsyncChatStore, sql_store, namespace, options, ttl)
         super().__init__(token_limit=token_limit, sql_store=store, **fields)
         count_tokens(self.tokenizer_fn, "")  # fails here, and not after a message was stored
@@ -160,7 +168,7 @@ class BotWireMemory(FoundAgain, Memory):
 
         Args:
             session_id: The conversation. Defaults to ``chat_history``, because a random id could
-                not be found again.
+                not be found again; then a namespace, client, url or chat store is required.
             chat_history: Replaces what is stored, in one step. An empty list, which chat engines
                 pass, replaces nothing: use `reset` to delete a conversation.
             token_limit: Maximum number of tokens that `get` returns, memory blocks included.
@@ -202,7 +210,7 @@ class BotWireMemory(FoundAgain, Memory):
             api_key=api_key,
             timeout=timeout,
             ttl=ttl,
-            session_id=session_id or DEFAULT_CHAT_STORE_KEY,
+            **({"session_id": session_id} if session_id else {}),
             token_flush_size=-1 if token_flush_size is None else token_flush_size,
             memory_blocks=memory_blocks or [],
             tokenizer_fn=tokenizer_fn or get_tokenizer(),
