@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 from urllib.parse import urlsplit
+
+import pytest
+
+from botwire_server.accepting import SHARE, Acceptor
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 BUSY, NEW = 40, 100
@@ -60,3 +65,34 @@ async def test_clients_that_come_together_are_all_accepted_soon(server_url: str)
     await asyncio.gather(*(client.closed for client in (*busy, *new)))
     # With one connection accepted per turn of the loop, the others would get up to 40 answers each.
     assert next(others) - begin < NEW * BUSY // 4
+
+
+class Counted(asyncio.Protocol):
+    """Counts connections."""
+
+    count = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        Counted.count += 1
+        transport.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("at_once", [SHARE, NEW])
+async def test_a_lone_worker_accepts_all_who_wait_and_one_of_several_its_share(
+    at_once: int,
+) -> None:
+    Counted.count = 0
+    with socket.create_server(("127.0.0.1", 0), backlog=NEW) as listener:
+        acceptor = Acceptor(listener, Counted, None, NEW, at_once)
+        clients = [socket.create_connection(listener.getsockname()) for _ in range(NEW)]
+        counts = []
+        for _ in range(50):  # turns of the loop
+            await asyncio.sleep(0)
+            counts.append(Counted.count)
+        acceptor.close()
+        await acceptor.wait_closed()
+        for client in clients:
+            client.close()
+    assert next(filter(None, counts)) == at_once
+    assert counts[-1] == NEW

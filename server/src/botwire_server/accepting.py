@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 logger = logging.getLogger("botwire.server")
 
-_AT_ONCE = 32
-"""Connections to accept per turn. More would leave less to the other workers."""
+SHARE = 32
+"""Connections that one of several workers accepts per turn, so as to leave some to the others."""
 _PAUSE_SECONDS = 1.0
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -30,6 +30,7 @@ class Acceptor:
         protocol: Makes the protocol of a connection.
         tls: The certificates; None serves without TLS.
         backlog: Connections that may wait to be accepted.
+        at_once: The most connections to accept per turn.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class Acceptor:
         protocol: Callable[[], asyncio.Protocol],
         tls: ssl.SSLContext | None,
         backlog: int,
+        at_once: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._protocol = protocol
         self._tls = tls
+        self._at_once = at_once
         self._opening: set[asyncio.Task[object]] = set()
         self._is_closed = False
         listener.setblocking(False)
@@ -54,7 +57,7 @@ class Acceptor:
             self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(self._at_once):
             try:
                 connection, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

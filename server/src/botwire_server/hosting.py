@@ -22,7 +22,7 @@ from botwire.engines.opening import open_async_engine
 from botwire.engines.sqlite import AsyncSQLiteEngine
 from botwire.errors import BotWireError
 from botwire_server import logs
-from botwire_server.accepting import Acceptor
+from botwire_server.accepting import SHARE, Acceptor
 from botwire_server.app import create_app
 from botwire_server.limits import RateTable, rates_path
 from botwire_server.protocol import GuardedProtocol
@@ -133,11 +133,14 @@ class _Server(uvicorn.Server):
         """Begins to serve, and reports it."""
         self._loop = asyncio.get_running_loop()
         await super().startup([])
+        at_once = SHARE if self._state.settings.workers > 1 else self.config.backlog
         # uvicorn closes them, and nothing else.
         self.servers = [
             cast(
                 "asyncio.Server",
-                Acceptor(listener, self._new_protocol, self.config.ssl, self.config.backlog),
+                Acceptor(
+                    listener, self._new_protocol, self.config.ssl, self.config.backlog, at_once
+                ),
             )
             for listener in sockets or ()
         ]
