@@ -17,6 +17,7 @@ from botwire.connection import (
     Connected,
     Connection,
     ConnectionOptions,
+    check_named,
     takes_connection,
 )
 
@@ -164,6 +165,15 @@ def test_wrong_arguments_are_refused_by_every_class_alike(made: type[Connected])
         made("ada", client=Memory("n", url="sqlite://"), url=URL)
     with pytest.raises(ConfigurationError, match="not str"):
         made(client="http://host")  # type: ignore[arg-type]
+
+
+def test_what_has_no_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BOTWIRE_NAMESPACE", raising=False)
+    with pytest.raises(ConfigurationError, match=r"Store needs .* share files: "):
+        check_named(Store, (None, None), "path", "files")
+    check_named(Store, (None, "/a"), "path", "files")
+    monkeypatch.setenv("BOTWIRE_NAMESPACE", "ada")
+    check_named(Store, (None, None), "path", "files")
 
 
 def test_a_function_lists_where_memory_lives() -> None:

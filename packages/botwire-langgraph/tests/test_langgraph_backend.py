@@ -171,7 +171,9 @@ def test_listing_and_globbing_read_no_file_and_skip_folders(place: Any) -> None:
     assert counting.asked.count("GetKeys") == 1  # the first fifty files
 
 
-def test_users_are_kept_apart_and_bad_paths_are_refused(place: Any) -> None:
+def test_users_are_kept_apart_and_bad_paths_are_refused(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backend = BotWireBackend(**place)
     for path in ("a", "/a/../b", "/a/", "/" + "x" * 2000):
         assert backend.write(path, "x").error
@@ -200,6 +202,11 @@ def test_users_are_kept_apart_and_bad_paths_are_refused(place: Any) -> None:
         BotWireBackend("a", namespace_of=lambda _: "b")
     with pytest.raises(ConfigurationError, match="for one namespace use namespace="):
         BotWireBackend(namespace_of="a")  # type: ignore[arg-type]
+    monkeypatch.delenv("BOTWIRE_NAMESPACE", raising=False)
+    with pytest.raises(ConfigurationError, match="would share their files"):
+        BotWireBackend()
+    monkeypatch.setenv("BOTWIRE_NAMESPACE", "b")
+    assert BotWireBackend().connection.namespace == "b"
     with pytest.raises(ConfigurationError, match="from a run"):
         BotWireBackend(url=place["url"], namespace_of=lambda _: "b").ls("/")
     with pytest.raises(TransportError):

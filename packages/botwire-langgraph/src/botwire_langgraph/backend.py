@@ -20,7 +20,7 @@ from deepagents.backends.protocol import (
 from langgraph.runtime import get_runtime
 
 from botwire import ConfigurationError
-from botwire.connection import Connected, ConnectionOptions, check_namespace_of
+from botwire.connection import Connected, ConnectionOptions, check_named, check_namespace_of
 from botwire.names import check_prefix
 from botwire.programs import Program, arun, run
 from botwire_langgraph.acting import acting
@@ -40,7 +40,8 @@ class BotWireBackend(
 
     Args:
         namespace: The namespace of the files. Defaults to the client's, then to
-            ``BOTWIRE_NAMESPACE``, then to ``default``.
+            ``BOTWIRE_NAMESPACE``. One of them, `namespace_of` or a url is required, because all
+            users would share the files otherwise.
         prefix: The prefix of the keys in the namespace; the backend ignores other keys.
         namespace_of: Returns the namespace of a run, given its LangGraph `Runtime`, so that one
             backend serves many users. Replaces `namespace`.
@@ -59,8 +60,10 @@ class BotWireBackend(
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         check_namespace_of(namespace, namespace_of)
-        super().__init__(namespace, **connection)
         self.prefix = check_prefix(prefix)
+        given = (namespace, namespace_of, connection.get("client"), connection.get("url"))
+        check_named(type(self), given, "namespace_of", "their files")
+        super().__init__(namespace, **connection)
         self._files = Files(prefix)
         self._namespace_of = namespace_of
 

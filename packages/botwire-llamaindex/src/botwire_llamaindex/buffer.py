@@ -20,14 +20,13 @@ from pydantic import Field, PrivateAttr
 
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError, History, Item, Memory
 from botwire.arguments import check_type
-from botwire.connection import ConnectionOptions
+from botwire.connection import ConnectionOptions, check_named
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.kept import Kept
 from botwire_llamaindex.place import (
     FoundAgain,
     check_dump,
-    check_named,
     refuse_unknown,
     store_at,
 )
@@ -83,8 +82,9 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         options = ConnectionOptions(client=client, url=url, api_key=api_key, timeout=timeout)
         check_type(token_limit, int, "token_limit")
         key = fields.get("chat_store_key", DEFAULT_CHAT_STORE_KEY)
-        named = None if key == DEFAULT_CHAT_STORE_KEY else key
-        check_named(type(self), "chat_store_key", named, chat_store, namespace, client, url)
+        own_key = None if key == DEFAULT_CHAT_STORE_KEY else key
+        named = (own_key, chat_store, namespace, client, url)
+        check_named(type(self), named, "chat_store_key", "one conversation")
         store = store_at(BotWireChatStore, chat_store, namespace, options, ttl)
         super().__init__(token_limit=token_limit, chat_store=store, **fields)
         count_tokens(self.tokenizer_fn, "")  # fails here, and not after a message was stored

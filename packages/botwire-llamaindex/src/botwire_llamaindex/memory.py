@@ -26,7 +26,7 @@ import botwire
 from botwire import AsyncHistory, AsyncMemory, ConflictError
 from botwire.arguments import check_type
 from botwire.client.encoding import encode_each
-from botwire.connection import ConnectionOptions
+from botwire.connection import ConnectionOptions, check_named
 from botwire.names import join_parts
 from botwire.off_loop import off_loop
 from botwire.places import DEFAULT_TIMEOUT
@@ -51,7 +51,6 @@ from botwire_llamaindex.pairing import with_answered_calls
 from botwire_llamaindex.place import (
     FoundAgain,
     check_dump,
-    check_named,
     refuse_unknown,
     store_at,
 )
@@ -121,7 +120,8 @@ class BotWireMemory(FoundAgain, Memory):
         blocks = fields.get("memory_blocks", ())
         encode_each(blocks, BaseMemoryBlock, "memory_blocks", "memory blocks")
         session_id = fields.get("session_id")
-        check_named(type(self), "session_id", session_id, sql_store, namespace, client, url)
+        named = (session_id, sql_store, namespace, client, url)
+        check_named(type(self), named, "session_id", "one conversation")
         store = store_at(BotWireAsyncChatStore, sql_store, namespace, options, ttl)
         super().__init__(token_limit=token_limit, sql_store=store, **fields)
         count_tokens(self.tokenizer_fn, "")  # fails here, and not after a message was stored

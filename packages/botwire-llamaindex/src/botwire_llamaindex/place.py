@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, Self, Unpack
 
@@ -21,7 +20,6 @@ from botwire import ConfigurationError, HistoryInfo
 from botwire.arguments import check_mapping
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.operations import check_ttl
-from botwire.places import NAMESPACE_VARIABLE
 from botwire_llamaindex.acting import acting
 
 
@@ -160,24 +158,6 @@ def store_at(
             "a chat_store has its own place and ttl: pass it, or namespace, url and ttl"
         )
     return store
-
-
-def check_named(cls: _Named, name: str, *given: object) -> None:
-    """Raises `ConfigurationError` unless something tells a conversation from all others.
-
-    LlamaIndex's own memories share nothing by default. These would: one user would be shown what
-    another said.
-
-    Args:
-        cls: The class of the memory.
-        name: Its argument that names a conversation.
-        given: The arguments that may tell them apart, None if not given.
-    """
-    if NAMESPACE_VARIABLE not in os.environ and all(one is None for one in given):
-        raise ConfigurationError(
-            f"{cls.__name__} needs a name, or all memories without one would share a conversation: "
-            f"pass a namespace, for example {cls.__name__}('user-42'), or {name}="
-        )
 
 
 def refuse_unknown(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypedDict, TypeVar
 
 from botwire.client import AsyncMemory, Memory
 from botwire.connection.connection import Connection
 from botwire.errors import ConfigurationError
 from botwire.operations import Author
+from botwire.places import NAMESPACE_VARIABLE
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -32,6 +34,25 @@ def check_namespace_of(namespace: str | None, namespace_of: object) -> None:
         raise ConfigurationError(
             f"namespace_of must be a function that returns the namespace of a run, not "
             f"{namespace_of!r:.80}: for one namespace use namespace="
+        )
+
+
+def check_named(cls: type, given: Iterable[object], other: str, what: str) -> None:
+    """Checks that something tells an object's data from that of all others of its class.
+
+    Args:
+        cls: The class, which takes the namespace as its first argument.
+        given: The arguments that may tell them apart, None if not given.
+        other: The argument that does so apart from the namespace.
+        what: What objects without a name would share.
+
+    Raises:
+        ConfigurationError: Nothing is given, and the environment has no namespace.
+    """
+    if NAMESPACE_VARIABLE not in os.environ and all(one is None for one in given):
+        raise ConfigurationError(
+            f"{cls.__name__} needs a name, because all of them without one would share {what}: "
+            f"pass a namespace, for example {cls.__name__}('user-42'), or {other}="
         )
 
 
