@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from botwire import AsyncMemory, Memory, Record
-from botwire.engines.loops import no_fork
+from botwire.engines.loops import ClientPerLoop, no_fork
 
 AT_EXIT = """
 import asyncio, atexit, sys
@@ -31,6 +31,80 @@ async def end():
 from botwire import Record
 atexit.register(lambda: asyncio.run(end()))
 """
+
+
+INTERRUPTED = """
+import random, signal, sys, threading
+from botwire import Memory
+
+class Stop(BaseException): ...
+
+def strike(*_):
+    if armed:
+        raise Stop
+
+def work():
+    for _ in range(150):
+        memory.increment("n")
+
+memory, armed = Memory(sys.argv[2], url=sys.argv[1], timeout=60), False
+memory.set("n", 0)
+signal.signal(signal.SIGALRM, strike)
+threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
+for one in threads:
+    one.start()
+while any(one.is_alive() for one in threads):
+    try:
+        armed = True
+        # Twice: struck in the middle of its locking, httpcore waits for itself.
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0005, 0.003), 0.2)
+        while True:
+            memory.increment("main")
+    except Stop:
+        armed = False
+print(memory.get("n"))
+"""
+
+
+@pytest.mark.parametrize("shared_url", ["http", "postgres"], indirect=True)
+def test_interrupts_of_the_main_thread_stop_no_other_thread(
+    shared_url: str, namespace: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", INTERRUPTED, shared_url, namespace],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == "450\n", done.stderr
+
+
+def test_an_interrupted_client_is_dropped_and_that_of_other_threads_is_not() -> None:
+    abandoned: list[object] = []
+    clients = ClientPerLoop(object, abandoned.append, abandon=abandoned.append)
+    with ThreadPoolExecutor(1) as threads:
+        theirs = threads.submit(clients.get).result()
+        for error in (KeyboardInterrupt(), RuntimeError("release unlocked lock")):
+            error.__context__ = KeyboardInterrupt()
+            ours = clients.get()
+            assert ours is not theirs
+            with pytest.raises(KeyboardInterrupt), clients.use():
+                raise error
+            assert abandoned.pop() is ours
+            assert clients.get() is not ours
+        assert threads.submit(clients.get).result() is theirs
+
+
+def test_an_error_while_an_interrupt_is_handled_is_none() -> None:
+    clients = ClientPerLoop(object, id)
+    try:
+        raise KeyboardInterrupt  # noqa: TRY301 - by the caller's own code
+    except KeyboardInterrupt:
+        ours = clients.get()
+        with pytest.raises(LookupError), clients.use():
+            raise LookupError from None
+        assert clients.get() is ours
 
 
 # httpx drops sockets of requests in flight with a warning, and the requests are repeated.
@@ -98,7 +172,7 @@ def test_a_fork_waits_for_a_module_that_another_thread_imports(
             end.wait()
 
         def run(self) -> None:
-            with no_fork():
+            with no_fork:
                 __import__("imported_slowly")
 
     importing = Importing()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import warnings
 import weakref
@@ -46,26 +47,20 @@ def _renew_all() -> None:
         thing.renew()
 
 
-_undivided = threading.RLock()
+no_fork = threading.RLock()
+"""Makes a fork by another thread wait for the end of a block, which must be short.
 
-
-@contextmanager
-def no_fork() -> Iterator[None]:
-    """Makes a fork by another thread wait for the end of a block, which must be short.
-
-    For blocks that import modules. A module has a lock while it is imported, and a child that
-    imports it too would wait for ever for the thread that it does not have.
-    """
-    with _undivided:
-        yield
+For blocks that import modules. A module has a lock while it is imported, and a child that imports
+it too would wait for ever for the thread that it does not have.
+"""
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
     os.register_at_fork(
-        before=_undivided.acquire,
-        after_in_parent=_undivided.release,
-        after_in_child=_undivided.release,
+        before=no_fork.acquire,
+        after_in_parent=no_fork.release,
+        after_in_child=no_fork.release,
     )
 
 
@@ -75,9 +70,16 @@ class AsyncClientPerLoop(Generic[T]):
     Args:
         make: Creates a client.
         close: Closes a client.
+        abandon: Not used; the blocking twin has interrupts.
     """
 
-    def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[Any]]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], T],
+        close: Callable[[T], Awaitable[Any]],
+        *,
+        abandon: Callable[[T], object] | None = None,
+    ) -> None:
         self._make = make
         self._close = close
         self._clients: weakref.WeakKeyDictionary[
@@ -89,7 +91,7 @@ class AsyncClientPerLoop(Generic[T]):
         loop = asyncio.get_running_loop()
         held = self._clients.get(loop)
         if held is None:
-            with no_fork():
+            with no_fork:
                 client = self._make()
             guard = _closed_with_loop(client, self._close)
             held = self._clients[loop] = (client, guard)
@@ -120,17 +122,32 @@ async def _closed_with_loop(
 
 
 class ClientPerLoop(Generic[T]):
-    """The blocking twin: one client for all threads of a process, and a new one in a forked child.
+    """The blocking twin: a client for the threads of a process, and new ones in a forked child.
+
+    Python raises interrupts (Ctrl-C, what a signal handler raises) in the main thread. One that
+    strikes between two bytecodes may leave a client with a lock that nobody holds, so the main
+    thread has a client of its own, which is dropped then; the other threads share one.
 
     Args:
         make: Creates a client.
         close: Closes a client.
+        abandon: Ends the connections of a client that is dropped, without waiting for its locks.
+        survives_interrupts: Whether interrupts do no harm, so that all threads share one client.
     """
 
-    def __init__(self, make: Callable[[], T], close: Callable[[T], Any]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], T],
+        close: Callable[[T], Any],
+        *,
+        abandon: Callable[[T], object] | None = None,
+        survives_interrupts: bool = False,
+    ) -> None:
         self._make = make
         self._close = close
-        self._client: T | None = None
+        self._abandon = abandon
+        self._survives_interrupts = survives_interrupts
+        self._clients: dict[bool, T] = {}  # by whether it is the main thread's own
         self._process = os.getpid()
         self.renew()
         renew_in_child(self)
@@ -141,24 +158,38 @@ class ClientPerLoop(Generic[T]):
         self._users: set[int] = set()  # ids of threads inside `use`
 
     def get(self) -> T:
-        """Returns the client."""
-        client = self._client
+        """Returns the client of this thread."""
+        own = self._has_own()
+        client = self._clients.get(own)
         if client is None or self._process != os.getpid():
-            client = None
+            client = None  # a dropped client is gone at once
             with self._lock:
                 if self._process != os.getpid():
-                    self._drop()
-                if self._client is None:
-                    with no_fork():  # httpx imports its parts when they are first used
-                        self._client = self._make()
-                client = self._client
+                    self._drop(*self._clients)  # the parent still uses them
+                    self._process = os.getpid()
+                client = self._clients.get(own)
+                if client is None:
+                    with no_fork:  # httpx imports its parts when they are first used
+                        client = self._clients[own] = self._make()
         return client
 
-    def _drop(self) -> None:
-        """Drops the parent process's client without closing it: the parent still uses it."""
+    def _has_own(self) -> bool:
+        if self._survives_interrupts:
+            return False
+        return threading.get_ident() == threading.main_thread().ident
+
+    def _drop(self, *owns: bool) -> None:
+        """Drops clients without closing them."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # about sockets that were not closed
-            self._client, self._process = None, os.getpid()
+            for own in owns:
+                self._clients.pop(own, None)
+
+    def _drop_own(self) -> None:
+        """Drops the main thread's client; closing it might wait for a lock that nobody holds."""
+        if self._abandon is not None and True in self._clients:
+            self._abandon(self._clients[True])
+        self._drop(True)
 
     @contextmanager
     def use(self) -> Iterator[T]:
@@ -175,21 +206,42 @@ class ClientPerLoop(Generic[T]):
             finally:
                 self._close(client)
             return
-        self._users.add(thread)
+        handled = sys.exception()  # by the caller, for whatever this thread was doing before
         try:
+            self._users.add(thread)
             yield self.get()
+        except BaseException as error:
+            interrupt = _interrupt_in(error, handled)
+            if interrupt is None:
+                raise
+            if self._has_own():
+                self._drop_own()
+            if interrupt is error:
+                raise
+            raise interrupt from None
         finally:
             self._users.discard(thread)
 
     def close(self) -> None:
-        """Closes the client, if any. The next `get` makes a new one."""
+        """Closes the clients, if any. The next `get` makes a new one."""
         with self._lock:
-            client, self._client = self._client, None
-        if client is not None and self._process == os.getpid():
-            self._close(client)
+            clients = [self._clients.pop(own) for own in list(self._clients)]
+        if self._process == os.getpid():
+            for client in clients:
+                self._close(client)
 
     def __del__(self) -> None:
         self.close()
+
+
+def _interrupt_in(error: BaseException, handled: BaseException | None) -> BaseException | None:
+    """Returns the interrupt that led to an error, such as that a lock is not held any more."""
+    found: BaseException | None = error
+    while found is not None and found is not handled:
+        if not isinstance(found, Exception):
+            return found
+        found = found.__context__
+    return None
 
 
 class AsyncTurns:

@@ -215,7 +215,7 @@ class AsyncChannels:
         if seconds < _LEAST_SECONDS:
             return
         # Imported late: a program that makes a single call needs no channel.
-        with no_fork():
+        with no_fork:
             from botwire.engines.http.awaited import AsyncChannel  # noqa: PLC0415
 
         slot.is_opening = True
@@ -260,7 +260,9 @@ class Channels:
         self._target = target
         self._tls = tls
         self._verdict = verdict
-        self._slots: ClientPerLoop[_Slot] = ClientPerLoop(_Slot, _Slot.close)
+        self._slots: ClientPerLoop[_Slot] = ClientPerLoop(
+            _Slot, _Slot.close, survives_interrupts=True
+        )
 
     def confirm_place(self, deadline: float) -> None:
         """Records that the server has answered over HTTP; see `AsyncChannels.confirm_place`."""
@@ -337,7 +339,7 @@ class Channels:
         try:
             if slot.channel is not None or not self._verdict.allows or seconds < _LEAST_SECONDS:
                 return
-            with no_fork():
+            with no_fork:
                 from botwire.engines.http.blocking import Channel  # noqa: PLC0415 - see the twin
 
             slot.channel = Channel(

@@ -84,7 +84,9 @@ class AsyncPostgresEngine:
         self._is_current = False
         self._swept_at = 0
         self._outage = retry.Outage()
-        self._pools = AsyncClientPerLoop(self._make_pool, AsyncPostgresPool.close)
+        self._pools = AsyncClientPerLoop(
+            self._make_pool, AsyncPostgresPool.close, abandon=AsyncPostgresPool.abandon
+        )
 
     def settings(self) -> dict[str, Any]:
         """Returns the arguments for another engine on the same database, password included."""

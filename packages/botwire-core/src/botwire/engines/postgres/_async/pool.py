@@ -7,6 +7,7 @@ import itertools
 import logging
 import math
 import time
+import weakref
 from collections import deque
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple, Self
@@ -58,6 +59,7 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
     def __init__(self, url: str, *, timeout: float) -> None:
         refusals: deque[Refusal] = deque(maxlen=1)
         pending: dict[object, float] = {}
+        connected: weakref.WeakSet[Any] = weakref.WeakSet()
         settings = psycopg.conninfo.conninfo_to_dict(url)
         shown = without_password(url)
         milliseconds = max(1, round(timeout * 1000))
@@ -97,6 +99,7 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
                 if refusals:
                     logger.warning("connected to %s again", shown)
                 refusals.clear()
+                connected.add(connection)
                 return connection
 
             @classmethod
@@ -134,6 +137,7 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
         )
         self._refusals = refusals
         self._pending = pending
+        self._connected = connected
         # Shorter than a call; otherwise the call that finds out could not say why it failed.
         self._silent_seconds = min(_SILENT_SECONDS, timeout / 2)
         self.is_suspect = False
@@ -147,6 +151,12 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
         """Closes the connections; callers that wait for one get `PoolClosed`."""
         self.is_over = True
         await super().close(*args, **kwargs)
+
+    def abandon(self) -> None:
+        """Ends the connections, so that the database gives up what they have locked."""
+        self.is_over = True
+        for connection in list(self._connected):
+            connection.pgconn.finish()
 
     async def _check_if_suspect(self, connection: psycopg.AsyncConnection[Any]) -> None:
         if self.is_suspect:

@@ -84,7 +84,9 @@ class PostgresEngine:
         self._is_current = False
         self._swept_at = 0
         self._outage = retry.Outage()
-        self._pools = ClientPerLoop(self._make_pool, PostgresPool.close)
+        self._pools = ClientPerLoop(
+            self._make_pool, PostgresPool.close, abandon=PostgresPool.abandon
+        )
 
     def settings(self) -> dict[str, Any]:
         """Returns the arguments for another engine on the same database, password included."""

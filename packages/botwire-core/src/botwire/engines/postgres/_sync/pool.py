@@ -8,6 +8,7 @@ import itertools
 import logging
 import math
 import time
+import weakref
 from collections import deque
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple, Self
@@ -59,6 +60,7 @@ class PostgresPool(ConnectionPool[psycopg.Connection[Any]]):
     def __init__(self, url: str, *, timeout: float) -> None:
         refusals: deque[Refusal] = deque(maxlen=1)
         pending: dict[object, float] = {}
+        connected: weakref.WeakSet[Any] = weakref.WeakSet()
         settings = psycopg.conninfo.conninfo_to_dict(url)
         shown = without_password(url)
         milliseconds = max(1, round(timeout * 1000))
@@ -98,6 +100,7 @@ class PostgresPool(ConnectionPool[psycopg.Connection[Any]]):
                 if refusals:
                     logger.warning("connected to %s again", shown)
                 refusals.clear()
+                connected.add(connection)
                 return connection
 
             @classmethod
@@ -135,6 +138,7 @@ class PostgresPool(ConnectionPool[psycopg.Connection[Any]]):
         )
         self._refusals = refusals
         self._pending = pending
+        self._connected = connected
         # Shorter than a call; otherwise the call that finds out could not say why it failed.
         self._silent_seconds = min(_SILENT_SECONDS, timeout / 2)
         self.is_suspect = False
@@ -148,6 +152,12 @@ class PostgresPool(ConnectionPool[psycopg.Connection[Any]]):
         """Closes the connections; callers that wait for one get `PoolClosed`."""
         self.is_over = True
         super().close(*args, **kwargs)
+
+    def abandon(self) -> None:
+        """Ends the connections, so that the database gives up what they have locked."""
+        self.is_over = True
+        for connection in list(self._connected):
+            connection.pgconn.finish()
 
     def _check_if_suspect(self, connection: psycopg.Connection[Any]) -> None:
         if self.is_suspect:
