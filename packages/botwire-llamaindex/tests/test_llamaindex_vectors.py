@@ -147,6 +147,17 @@ async def test_nodes_are_deleted_by_document_id_and_filter(place: dict[str, Any]
     assert left() == ["z"]
 
 
+async def test_of_nodes_with_one_id_the_last_is_stored(place: dict[str, Any]) -> None:
+    twice = [node("a", [1, 0]), node("b", [1, 1]), node("a", [0, 1])]
+    for call in (BotWireVectorStore.add, BotWireVectorStore.async_add):
+        store = BotWireVectorStore(collection=call.__name__, **place)
+        given: Any = call(store, twice)
+        # An index takes the ids to be those of its nodes, one by one.
+        assert (given if isinstance(given, list) else await given) == ["a", "b", "a"]
+        found = {one.node_id: one.embedding for one in store.get_nodes()}
+        assert found == {"a": [0, 1], "b": [1, 1]}
+
+
 async def test_words_and_both(place: dict[str, Any]) -> None:
     store = BotWireVectorStore(**place)
     store.add(nodes())
@@ -256,6 +267,17 @@ async def test_a_block_serves_llamaindexs_own_memory(
     await everyone.aput([ChatMessage(role="user", content="The office is in Oslo.")])
     found = await everyone.aget([ChatMessage(role="user", content="Which office?")])
     assert found == "user: The office is in Oslo."
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+async def test_a_block_takes_what_is_said_twice(place: dict[str, Any], embedded: bool) -> None:
+    block = BotWireMemoryBlock(embed_model=MockEmbedding(4) if embedded else None)
+    memory = memory_of(block, place, "ada", "s")
+    ok = ChatMessage(role="user", content="Yes, go on with the tea.")
+    for _ in range(12):
+        await memory.aput_messages([ok, ok, ChatMessage(role="assistant", content="It is hot.")])
+    assert (await recalled(memory, "tea?")).count("user: Yes, go on with the tea.") == 1
+    assert len(memory.get_all()) == 36
 
 
 async def test_a_block_that_a_workflow_has_saved_finds_its_messages_again(

@@ -6,12 +6,17 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from botwire import PayloadTooLargeError
+from botwire import PayloadTooLargeError, Record
 
 T = TypeVar("T")
 
 BATCH_BYTES = 1_000_000
 """The most bytes per request, because servers limit it; a single longer item goes alone."""
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """Returns the records; of several with the same id, the last."""
+    return list({record.id: record for record in records}.values())
 
 
 def in_batches(items: Iterable[T], count: int, size: Callable[[T], int]) -> Iterator[list[T]]:

@@ -33,7 +33,7 @@ from botwire.names import join_parts
 from botwire.operations import check_ttl
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.acting import acting
-from botwire_llamaindex.batches import awrite, in_batches
+from botwire_llamaindex.batches import awrite, in_batches, latest
 from botwire_llamaindex.kvstore import RENEWED, key_of
 from botwire_llamaindex.place import refuse_unknown
 
@@ -163,7 +163,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         if from_short_term_memory and not self.accept_short_term_memory:
             return
         scope = self._scope(session_id, per="session")
-        records = [
+        records = latest(
             Record(
                 text,
                 _id_of(scope, message.role.value, text),
@@ -172,7 +172,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
             )
             for message in messages
             if (text := message.content)
-        ]
+        )
         if self.embed_model is not None and records:
             texts = [record.text for record in records]
             vectors = await self.embed_model.aget_text_embedding_batch(texts)

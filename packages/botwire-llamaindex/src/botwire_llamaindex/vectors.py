@@ -19,7 +19,7 @@ from botwire.arguments import check_type
 from botwire.client.encoding import encode_each
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.operations import check_count
-from botwire_llamaindex.batches import awrite, in_batches, size_of, write
+from botwire_llamaindex.batches import awrite, in_batches, latest, size_of, write
 from botwire_llamaindex.nodes import Predicate, all_of, from_record, to_filter, to_record
 from botwire_llamaindex.place import PlacedStore
 from botwire_llamaindex.vector_files import SavedVectors
@@ -95,23 +95,24 @@ class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
     # --- adding and deleting ------------------------------------------------------------------
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Adds nodes, replacing those with the same id, and returns the ids.
+        """Adds nodes, replacing those with the same id, and returns the id of each.
 
-        Many nodes take several steps, each no larger than a server accepts.
+        Of several with the same id, the last is stored. Many nodes take several steps, each no
+        larger than a server accepts.
 
         Raises:
             ConfigurationError: A node has no embedding; nothing was added.
             InvalidRequestError: An embedding has another dimension than the collection's.
         """
         made = _made(nodes)
-        for batch in in_batches(made, _BATCH, _length):
+        for batch in in_batches(latest(made), _BATCH, _length):
             write(batch, lambda part: self._records().put(part, keep_embedding=False))
         return [record.id for record in made]
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Like `add`."""
         made = _made(nodes)
-        for batch in in_batches(made, _BATCH, _length):
+        for batch in in_batches(latest(made), _BATCH, _length):
             await awrite(batch, lambda part: self._async_records().put(part, keep_embedding=False))
         return [record.id for record in made]
 
@@ -122,7 +123,7 @@ class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
             ConflictError: The store holds a different node under one of the ids; nothing was added.
         """
         missing = []
-        for batch in in_batches(_made(nodes), _BATCH, _length):
+        for batch in in_batches(latest(_made(nodes)), _BATCH, _length):
             there = self._records().get([record.id for record in batch], embeddings=False)
             for new, old in zip(batch, there, strict=True):
                 if old is None:
