@@ -181,7 +181,8 @@ async def test_what_was_stored_under_an_id_is_not_stored_again(
     first = Message("user", ["hi"], message_id="m1")
     await provider.save_messages("s", [first, Message("assistant", ["hello"], message_id="m2")])
     # A client that sends the whole transcript again, as AG-UI does.
-    await provider.save_messages("s", [first, Message("user", ["more"], message_id="m3")])
+    more = Message("user", ["more"], message_id="m3")
+    await provider.save_messages("s", [first, more, more])
     assert texts(await provider.get_messages("s")) == [
         ("user", "hi"),
         ("assistant", "hello"),

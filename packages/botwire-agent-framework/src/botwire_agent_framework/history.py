@@ -168,11 +168,14 @@ class BotWireHistoryProvider(
         ids = [item_id(message, item) for message, item in zip(messages, items, strict=True)]
         if not items:
             return
+        # A message with an id is stored once, also if the same call brings it twice.
+        new = {id or n: (item, id) for n, (item, id) in enumerate(zip(items, ids, strict=True))}
+        values, names = zip(*new.values(), strict=True)
         history = self._history(session_id)
         answerer = self._answerers.of_task(history.name)
         seqs = await answerer.answer(
             history,
-            lambda last: history.extend(items, ids=ids, if_last=last),
+            lambda last: history.extend(values, ids=names, if_last=last),
             where=_called(history),
         )
         goes_on = answerer.seen is not None and call_ids(messages[-1]).calls
