@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Unpack
 
 import pytest
@@ -64,6 +65,18 @@ def test_a_password_is_no_part_of_a_reference_and_comes_back() -> None:
     again = Connection.from_reference(connection.reference())
     assert again.memory.place is not None
     assert again.memory.place.url == url
+
+
+def test_a_place_that_is_named_needs_no_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_, **__: tmp_path / "file" / "data")
+    monkeypatch.delenv("BOTWIRE_URL", raising=False)
+    connection = Connection("ada", url=f"sqlite:///{tmp_path / 'memory.db'}")
+    assert connection.reference() == {"namespace": "ada", "url": connection.url}
+    monkeypatch.setenv("BOTWIRE_URL", "no URL")
+    assert connection.reference() == {"namespace": "ada", "url": connection.url}
 
 
 def test_memory_of_a_process_is_not_found_again_empty() -> None:

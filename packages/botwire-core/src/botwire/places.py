@@ -32,6 +32,7 @@ known_schemes = {"sqlite", "http", "https", "postgresql", "postgres"}
 DEFAULT_TIMEOUT = 10.0
 """Seconds that a call may take, retries included."""
 
+_FILE = "memory.db"  # in the user's data folder
 # PostgreSQL also accepts passwords as parameters.
 _PASSWORD = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&]*", re.IGNORECASE)
 
@@ -136,16 +137,25 @@ def is_known_scheme(name: str) -> bool:
     return name in known_schemes or bool(entry_points(group=ENGINES, name=name))
 
 
+def default_url() -> str:
+    """Returns the URL that is used where none is given; neither checks nor creates anything."""
+    return os.environ.get(URL_VARIABLE) or f"sqlite:///{_data_folder() / _FILE}"
+
+
 def default_path() -> Path:
     """Returns the default file, in the user's data folder, and creates the folder."""
-    folder = platformdirs.user_data_path("botwire", appauthor=False)
+    folder = _data_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"{folder} cannot be created ({error.strerror}): set {URL_VARIABLE}=sqlite:///path"
         ) from error
-    return folder / "memory.db"
+    return folder / _FILE
+
+
+def _data_folder() -> Path:
+    return platformdirs.user_data_path("botwire", appauthor=False)
 
 
 def _check_sqlite(url: str) -> None:

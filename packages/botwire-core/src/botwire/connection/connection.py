@@ -15,7 +15,14 @@ from botwire.engines.opening import shared_async_engine, shared_engine, to_async
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import ConfigurationError
 from botwire.operations import NOBODY, Author, read_author
-from botwire.places import DEFAULT_TIMEOUT, NAMESPACE_VARIABLE, Place, find_place, without_password
+from botwire.places import (
+    DEFAULT_TIMEOUT,
+    NAMESPACE_VARIABLE,
+    Place,
+    default_url,
+    find_place,
+    without_password,
+)
 
 _REMEMBERED = 10_000
 _places: OrderedDict[tuple[str, str | None], Place] = OrderedDict()
@@ -108,6 +115,11 @@ class Connection:
                 self._async_memory = again
 
     @property
+    def url(self) -> str | None:
+        """Where memory lives, with any password; None if the client was made with an engine."""
+        return None if self._place is None else self._place.url
+
+    @property
     def memory(self) -> Memory:
         """The blocking client, which writes as the current author; see `during`."""
         origin = self._origin
@@ -186,7 +198,7 @@ class Connection:
         """
         reference = {"namespace": self.namespace}
         url = self._url or (self._place.url if self._place is not None else None)
-        if url is not None and url != find_place().url:
+        if url is not None and url != default_url():
             reference["url"] = without_password(url)
         if self._place is not None:
             _remember((self.namespace, reference.get("url")), self._place)

@@ -68,7 +68,10 @@ class Author(Checked):
             agent: The agent's name.
             run: The id of the run: a string or a `UUID`.
         """
-        return replace(self, agent=self.agent or _fitting(agent), run=self.run or _fitting(run))
+        now = (self.agent or _fitting(agent), self.run or _fitting(run))
+        if now == (self.agent, self.run):
+            return self
+        return replace(self, agent=now[0], run=now[1])
 
 
 def _fitting(name: object) -> str | None:
