@@ -16,6 +16,7 @@ import pytest
 from langgraph.store.base import (
     GetOp,
     InvalidNamespaceError,
+    Item,
     ListNamespacesOp,
     MatchCondition,
     PutOp,
@@ -164,6 +165,25 @@ async def test_a_wrong_call_fails_alone(store: BotWireStore) -> None:
     assert results[0] is None
     assert [type(one) for one in results[1:]] == [ConfigurationError] * 2
     assert keys(await store.asearch(("n",))) == ["k"]
+
+
+async def test_a_text_that_cannot_be_embedded_fails_alone(place_url: str, namespace: str) -> None:
+    def picky(texts: list[str]) -> list[list[float]]:
+        if "too long" in texts:
+            raise OverflowError("more tokens than the model takes")
+        return embed(texts)
+
+    store = BotWireStore(namespace, url=place_url, index={"embed": picky, "fields": ["text"]})
+    await store.aput(("n",), "before", {"text": "tea"})
+    results = await asyncio.gather(
+        store.aput(("n",), "k", {"text": "tea"}),
+        store.aput(("n",), "bad", {"text": "too long"}),
+        store.aget(("n",), "before"),
+        store.asearch(("n",), query="too long"),
+        return_exceptions=True,
+    )
+    assert [type(one) for one in results] == [type(None), OverflowError, Item, OverflowError]
+    assert sorted(keys(await store.asearch(("n",)))) == ["before", "k"]
 
 
 def test_limit_and_offset_are_exact_after_the_filter(store: BotWireStore) -> None:

@@ -18,7 +18,7 @@ from langgraph.store.base import (
     ensure_embeddings,
 )
 
-from botwire import APIError, ConfigurationError
+from botwire import ConfigurationError, TransportError
 from botwire.client.encoding import encode_list
 from botwire.clock import now
 from botwire.connection import Connected, Connection, ConnectionOptions
@@ -217,16 +217,17 @@ class _Gathering:
         try:
             together = [operation for call in calls for operation in call.operations]
             results = iter(await store.apply(calls[0].connection, together))
-        except (APIError, ConfigurationError) as error:
+        except TransportError as error:
+            for call in calls:
+                _fail(call.future, error)
+        except Exception as error:  # noqa: BLE001 - raised at the call that it is about
             if len(calls) == 1:
                 _fail(calls[0].future, error)
                 return
-            # The store refused one call, and so all: send each again, with its own answer.
+            # The store or the embedder refused one call, and so all: send each again, with its own
+            # answer.
             for call in calls:
                 await self._apply(store, [call])
-        except Exception as error:  # noqa: BLE001 - raised at every call that waits for it
-            for call in calls:
-                _fail(call.future, error)
         else:
             for call in calls:
                 found = [next(results) for _ in call.operations]
