@@ -20,7 +20,7 @@ import httpx
 import pytest
 import uvicorn
 
-from botwire import Memory, Record
+from botwire import Memory, Record, wire
 from botwire.engines.opening import open_async_engine
 from botwire.errors import PROBLEM_TYPES
 from botwire.places import find_place
@@ -485,3 +485,43 @@ def test_pages_of_other_sites_read_and_write_only_where_told(
     refused = httpx.options(url, headers={**other, **asks})
     for answer in (refused, httpx.get(url, headers=other)):
         assert "access-control-allow-origin" not in answer.headers
+
+
+MANY = "".join(f',"field {i}":1' for i in range(2_000))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/keys/k", '{"value":1' + MANY + "}"),
+        ("POST", "/keys/k/increment", '{"by":1' + MANY + "}"),
+        ("PUT", "/collections/c/records/r", '{"text":"tea"' + MANY + "}"),
+        ("POST", "/collections/c/records", '{"records":[{"text":"tea"' + MANY + "}]}"),
+        ("POST", "/histories/h/items", '{"values":[1]' + MANY + "}"),
+        ("POST", "/collections/c/search", '{"text":"tea"' + MANY + "}"),
+    ],
+)
+async def test_what_is_made_of_a_large_body_is_made_off_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: str
+) -> None:
+    threads = []
+
+    def decode(*given: object, **more: object) -> object:
+        threads.append(threading.current_thread())
+        return decode_operation(*given, **more)
+
+    decode_operation: Any = wire.decode_operation
+    monkeypatch.setattr(wire, "decode_operation", decode)
+    engine = open_async_engine(find_place("sqlite://"))
+    transport = httpx.ASGITransport(create_app(engine))
+    async with httpx.AsyncClient(base_url="http://localhost", transport=transport) as client:
+        answer = await client.request(
+            method,
+            f"/v1/namespaces/n{path}",
+            content=body,
+            headers={"Content-Type": "application/json"},
+        )
+    assert answer.status_code == 400
+    assert "field 0" in answer.json()["detail"]
+    assert threads
+    assert threading.current_thread() not in threads

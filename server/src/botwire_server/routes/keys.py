@@ -29,7 +29,7 @@ from botwire_server.routes.parameters import (
     Prefix,
     new_router,
 )
-from botwire_server.routes.reading import make_operation, read_object, when_short
+from botwire_server.routes.reading import read_object, read_operation, when_short
 from botwire_server.schemas import NAME, ref, schema_of
 from botwire_server.service import check_count
 
@@ -121,9 +121,8 @@ async def put_key(
         put = ops.PutKey(key, await request.body(), ttl, if_version)
     else:
         given = {"key": key, "ttl": ttl, "if_version": if_version}
-        fields = {name: value for name, value in given.items() if value is not None}
-        made = make_operation("put_key", fields, await read_object(request))
-        put = cast("ops.PutKey", made)
+        fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        put = cast("ops.PutKey", await read_operation(request, "put_key", **fields))
 
     def make(version: int | None) -> ops.AnyOperation:
         if version is None:
@@ -166,8 +165,8 @@ async def delete_key(
 )
 async def increment_key(request: Request, namespace: Namespace, key: Key) -> Response:
     """Returns the sum as `result`; a missing key counts as 0."""
-    body = await read_object(request, optional=True)
-    return await answer(request, namespace, make_operation("increment_key", {"key": key}, body))
+    increment = await read_operation(request, "increment_key", optional=True, key=key)
+    return await answer(request, namespace, increment)
 
 
 # --- many at once ---------------------------------------------------------------------------

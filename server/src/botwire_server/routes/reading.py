@@ -88,9 +88,11 @@ async def read_object(request: Request, *, optional: bool = False) -> dict[str, 
     return body
 
 
-async def read_operation(request: Request, op: str, **fields: Any) -> ops.AnyOperation:
+async def read_operation(
+    request: Request, op: str, *, optional: bool = False, **fields: Any
+) -> ops.AnyOperation:
     """Returns an operation with the fields of the body and those given elsewhere."""
-    body = await read_object(request)
+    body = await read_object(request, optional=optional)
     size = len(await request.body())
     return await when_short(request.scope, size, lambda: make_operation(op, fields, body))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Query, Request, Response
 
@@ -30,7 +31,7 @@ from botwire_server.routes.parameters import (
     RecordId,
     new_router,
 )
-from botwire_server.routes.reading import decode_filter, read_object, read_operation
+from botwire_server.routes.reading import decode_filter, read_object, read_operation, when_short
 from botwire_server.schemas import ID, SCOPE, TIME, list_of, ref, schema_of
 
 router = new_router("records")
@@ -150,13 +151,21 @@ async def put_record(
     if "id" in body:
         raise InvalidRequestError("the body must not contain 'id': it is given in the path")
 
+    body["id"] = record
+    document = {"op": "put_records", "collection": collection, "records": [body]}
+    decoded = await when_short(
+        request.scope,
+        len(await request.body()),
+        lambda: wire.decode_operation(document, "the body"),
+    )
+    put = cast("ops.PutRecords", decoded)
+
     def make(version: int | None) -> ops.AnyOperation:
-        condition = {} if version is None else {"if_version": version}
-        if condition.keys() & body.keys():
+        if version is None:
+            return put
+        if "if_version" in body:
             raise InvalidRequestError("pass either a header or if_version, not both")
-        new = {"id": record, **body, **condition}
-        put = {"op": "put_records", "collection": collection, "records": [new]}
-        return wire.decode_operation(put, "the body")
+        return replace(put, records=(replace(put.records[0], if_version=version),))
 
     read = ops.GetRecords(collection, (record,), embeddings=False)
     (version,) = await write_entry(request, namespace, make, read)

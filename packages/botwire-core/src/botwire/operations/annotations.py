@@ -203,7 +203,8 @@ def decoder_of(cls: Any) -> Callable[[Any, str | None], Any]:
             except KeyError as absent:
                 raise MismatchError(f"an object with {absent}") from None
         if where is not None and not part.keys() <= known_sent:
-            unknown = names.shown(min(part.keys() - known_sent), 60)
+            # The first: an object may have a million fields.
+            unknown = names.shown(next(name for name in part if name not in known_sent), 60)
             takes = ", ".join(name for name, *_ in members)
             raise MismatchError(f"{where} has the unknown field {unknown}; it takes: {takes}")
         arguments = {}
