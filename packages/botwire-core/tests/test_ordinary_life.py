@@ -184,6 +184,28 @@ def test_a_folder_is_no_store(tmp_path: Path) -> None:
         Memory("n", url=f"sqlite:///{tmp_path}").get("k")
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("a" * 300, "too long"), ("b/" * 3_000 + "x", "too long"), ("\ud800", "not a file name")],
+    ids=["file", "path", "surrogate"],
+)
+def test_a_name_that_the_system_refuses(tmp_path: Path, name: str, why: str) -> None:
+    for suffix in ("", "?mode=ro"):
+        with pytest.raises(ConfigurationError, match=None if suffix else why):
+            Memory("n", url=f"sqlite:///{tmp_path}/{name}{suffix}").get("k")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no umask")
+def test_a_umask_takes_no_right_of_the_owner(path: Path) -> None:
+    umask = os.umask(0o777)
+    try:
+        with Memory("n", url=f"sqlite:///{path}") as memory:
+            memory.set("k", 1)
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_a_path_that_no_file_can_have() -> None:
     with pytest.raises(ConfigurationError, match="is not a file path"):
         Memory("n", engine=SQLiteEngine("a\0b")).get("k")

@@ -26,6 +26,8 @@ def make_private(path: str | os.PathLike[str]) -> None:
     except FileExistsError:
         return
     try:
+        if os.name == "posix":
+            os.fchmod(descriptor, _OWNER_ONLY)  # a umask may have taken the owner's own rights
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             folder = Path(path).absolute().parent.stat()
             with contextlib.suppress(OSError):  # a file system without owners

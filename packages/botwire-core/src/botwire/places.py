@@ -174,6 +174,13 @@ def _check_sqlite(url: str) -> None:
             )
     elif "\0" in unquote(rest):
         raise ConfigurationError(f"{url!r} has a NUL character, which no file name can have")
+    else:
+        try:
+            os.fsencode(unquote(rest))
+        except UnicodeEncodeError as error:
+            raise ConfigurationError(
+                f"{url!r} is not a file name of this system: {error.reason}"
+            ) from None
     if query not in ("", "mode=ro") or (is_memory and query):
         raise ConfigurationError(
             f"{url!r} has an unknown parameter: only ?mode=ro is supported, which opens a file "

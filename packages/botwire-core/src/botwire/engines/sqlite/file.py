@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import sqlite3
@@ -194,8 +195,12 @@ class SQLiteFile:
                     f"{self.path} cannot be opened for reading: check that it exists and that its "
                     "folder is writable, as SQLite keeps its log there"
                 )
-            if Path(self.path).is_dir():
+            if os.path.isdir(self.path):  # noqa: PTH112 - pathlib raises for a name that is too long
                 return ConfigurationError(f"{self.path} is a folder: name a file in it")
+            if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+                return ConfigurationError(
+                    f"{self.path[:80]}… is too long for the name of a file: use a shorter one"
+                )
             why = "opened" if parent.is_dir() else f"created: the folder {parent} does not exist"
             return ConfigurationError(f"{self.path} cannot be {why}")
         if code.startswith("SQLITE_FULL"):
