@@ -49,6 +49,15 @@ async def test_awaited_it_is_the_same(place_url: str, namespace: str) -> None:
     assert await storage.asearch(["dog"]) == []
 
 
+async def test_a_book_is_more_than_a_server_takes_at_once(server_url: str, namespace: str) -> None:
+    storage = make(namespace, server_url)
+    chunks = [f"{i} " + "x" * 1_000_000 for i in range(20)]
+    storage.save(chunks[:17])
+    await storage.asave(chunks)
+    found = storage.search(["x"], score_threshold=0.0, limit=100)
+    assert sorted(one["content"] for one in found) == sorted(chunks)
+
+
 class _Embedder:
     """The same function in the form that CrewAI's own storage expects."""
 

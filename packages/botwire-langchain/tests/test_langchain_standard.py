@@ -107,6 +107,16 @@ def test_a_cache_names_a_wrong_argument(place_url: str, namespace: str) -> None:
             call()
 
 
+async def test_many_embeddings_are_more_than_a_server_takes_at_once(
+    server_url: str, namespace: str
+) -> None:
+    store = BotWireByteStore(namespace, url=server_url)
+    values = {str(number): bytes([number]) * 1_000_000 for number in range(20)}
+    store.mset([*values.items()][:15])
+    await store.amset([*values.items()])
+    assert store.mget([*values]) == [*values.values()]
+
+
 @pytest.mark.parametrize("cls", [BotWireByteStore, BotWireCache])
 def test_a_ttl_that_cannot_be_is_refused(place_url: str, namespace: str, cls: type) -> None:
     for ttl in (0, "60"):

@@ -21,11 +21,14 @@ from botwire import (
     Record,
 )
 from botwire.connection import ConnectionOptions, takes_connection
+from botwire.splitting import awrite, in_batches, size_of_record, write
 from botwire.threads import in_thread
 from botwire_crewai.failures import Doing, Failures, logger
 from botwire_crewai.fitting import fit_text
 from botwire_crewai.placed import Placed
 from botwire_crewai.tenancy import Namespace, Tenancy
+
+_BATCH = 500  # chunks per request
 
 
 class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
@@ -105,20 +108,23 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
         return [_result(match) for match in found]
 
     def save(self, documents: list[str]) -> None:
-        """Stores chunks, all or none.
+        """Stores chunks, many of them in several steps; after a failure, save them again.
 
         Raises:
             BotWireError: Memory cannot be reached, or the vectors have another dimension.
         """
         with self._told("writing"):
-            new = _records(self._embed(documents))
-            self._connection.memory.records(self._collection).put(new)
+            records = self._connection.memory.records(self._collection)
+            for batch in in_batches(_records(self._embed(documents)), _BATCH, size_of_record):
+                write(batch, records.put)
 
     async def asave(self, documents: list[str]) -> None:
         """Like `save`. The embedder, which blocks, runs in a thread."""
         with self._told("writing"):
             new = _records(await in_thread(self._embed, documents))
-            await self._connection.async_memory.records(self._collection).put(new)
+            records = self._connection.async_memory.records(self._collection)
+            for batch in in_batches(new, _BATCH, size_of_record):
+                await awrite(batch, records.put)
 
     def reset(self) -> None:
         """Deletes the chunks of this collection, and nothing else."""

@@ -12,6 +12,9 @@ from botwire.client.encoding import encode_list, encode_pairs
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_prefix, check_string
 from botwire.operations import read_ttl
+from botwire.splitting import awrite, in_batches, write
+
+_BATCH = 1_000  # keys per request
 
 
 class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefix"):
@@ -53,12 +56,16 @@ class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefi
         return [found.get(key) for key in inside]
 
     def mset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
-        """Sets keys, all or none."""
-        self.connection.memory.set_many(self._bytes(key_value_pairs), ttl=self.ttl)
+        """Sets keys: all or none of a few, and many large ones in several steps."""
+        memory = self.connection.memory
+        for batch in in_batches(self._bytes(key_value_pairs).items(), _BATCH, _size):
+            write(batch, lambda pairs: memory.set_many(dict(pairs), ttl=self.ttl))
 
     async def amset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
         """Like `mset`."""
-        await self.connection.async_memory.set_many(self._bytes(key_value_pairs), ttl=self.ttl)
+        memory = self.connection.async_memory
+        for batch in in_batches(self._bytes(key_value_pairs).items(), _BATCH, _size):
+            await awrite(batch, lambda pairs: memory.set_many(dict(pairs), ttl=self.ttl))
 
     def mdelete(self, keys: Sequence[str]) -> None:
         """Deletes keys, all or none; missing keys are ignored."""
@@ -100,3 +107,8 @@ class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefi
     def _pattern(self, prefix: str | None) -> str:
         # The client ignores one star at the end, so a prefix that ends with a star keeps it.
         return f"{self.prefix}{check_string(prefix or '', 'prefix')}*"
+
+
+def _size(pair: tuple[str, bytes]) -> int:
+    key, value = pair
+    return len(key) + len(value) * 4 // 3  # Base64

@@ -20,9 +20,9 @@ from botwire.client.encoding import encode_pairs
 from botwire.connection import Connected, ConnectionOptions, takes_connection
 from botwire.names import check_string
 from botwire.operations import check_count
+from botwire.splitting import awrite, in_batches, size_of, write
 from botwire.tagged import from_json, to_json
 from botwire_llamaindex.acting import acting
-from botwire_llamaindex.batches import awrite, in_batches, size_of, write
 from botwire_llamaindex.files import Collections, SavedAsFile
 from botwire_llamaindex.place import MadeFromPlace
 

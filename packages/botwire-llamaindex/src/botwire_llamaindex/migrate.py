@@ -13,8 +13,8 @@ from llama_index.core.storage.chat_store import BaseChatStore
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
 from botwire import NotJSONError
+from botwire.splitting import in_batches
 from botwire_llamaindex.async_store import BotWireAsyncChatStore
-from botwire_llamaindex.batches import in_batches
 from botwire_llamaindex.convert import to_items
 from botwire_llamaindex.store import BotWireChatStore
 

@@ -32,8 +32,8 @@ from botwire.connection import Connection
 from botwire.names import join_parts
 from botwire.operations import check_ttl
 from botwire.places import DEFAULT_TIMEOUT
+from botwire.splitting import awrite, in_batches, latest
 from botwire_llamaindex.acting import acting
-from botwire_llamaindex.batches import awrite, in_batches, latest
 from botwire_llamaindex.kvstore import RENEWED, key_of
 from botwire_llamaindex.place import refuse_unknown
 

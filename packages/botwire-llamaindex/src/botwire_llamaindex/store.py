@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from botwire import AsyncHistory, ConfigurationError, ConflictError, History, Item
 from botwire.arguments import check_type
 from botwire.off_loop import off_loop
-from botwire_llamaindex.batches import in_batches, size_of
+from botwire.splitting import in_batches, size_of
 from botwire_llamaindex.convert import dumped, from_items, to_items
 from botwire_llamaindex.files import read_file, write_file
 from botwire_llamaindex.place import PlacedStore, keys_of

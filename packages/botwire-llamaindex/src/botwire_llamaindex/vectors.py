@@ -19,7 +19,7 @@ from botwire.arguments import check_type
 from botwire.client.encoding import encode_each
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.operations import check_count
-from botwire_llamaindex.batches import awrite, in_batches, latest, size_of, write
+from botwire.splitting import awrite, in_batches, latest, size_of_record, write
 from botwire_llamaindex.nodes import Predicate, all_of, from_record, to_filter, to_record
 from botwire_llamaindex.place import PlacedStore
 from botwire_llamaindex.vector_files import SavedVectors
@@ -29,8 +29,6 @@ _BATCH = 500
 """The number of nodes per request."""
 _PAGE = 200
 """How many records to read at a time if a predicate skips some of them."""
-_NUMBER_BYTES = 20  # bytes of an embedding's number in JSON
-_TEXT_BYTES = 5  # for each byte of text: others wait while its words are indexed
 _TEXT_MODES = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
 
 
@@ -105,14 +103,14 @@ class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
             InvalidRequestError: An embedding has another dimension than the collection's.
         """
         made = _made(nodes)
-        for batch in in_batches(latest(made), _BATCH, _length):
+        for batch in in_batches(latest(made), _BATCH, size_of_record):
             write(batch, lambda part: self._records().put(part, keep_embedding=False))
         return [record.id for record in made]
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Like `add`."""
         made = _made(nodes)
-        for batch in in_batches(latest(made), _BATCH, _length):
+        for batch in in_batches(latest(made), _BATCH, size_of_record):
             await awrite(batch, lambda part: self._async_records().put(part, keep_embedding=False))
         return [record.id for record in made]
 
@@ -123,7 +121,7 @@ class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
             ConflictError: The store holds a different node under one of the ids; nothing was added.
         """
         missing = []
-        for batch in in_batches(latest(_made(nodes)), _BATCH, _length):
+        for batch in in_batches(latest(_made(nodes)), _BATCH, size_of_record):
             there = self._records().get([record.id for record in batch], embeddings=False)
             for new, old in zip(batch, there, strict=True):
                 if old is None:
@@ -134,7 +132,7 @@ class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
                         "since the copy was made; open the store without loading, or load into an "
                         "empty namespace"
                     )
-        for batch in in_batches(missing, _BATCH, _length):
+        for batch in in_batches(missing, _BATCH, size_of_record):
             write(batch, lambda part: self._records().put(part, keep_embedding=False))
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
@@ -243,11 +241,6 @@ def _of_document(ref_doc_id: object) -> dict[str, Any]:
 def _made(nodes: Sequence[BaseNode]) -> list[Record]:
     given = encode_each(nodes, BaseNode, "nodes", "nodes")
     return [to_record(node, f"nodes[{i}]") for i, node in enumerate(given)]
-
-
-def _length(record: Record) -> int:
-    numbers = len(record.embedding or ()) * _NUMBER_BYTES
-    return _TEXT_BYTES * len(record.text) + size_of(dict(record.metadata)) + numbers
 
 
 def _to_delete(

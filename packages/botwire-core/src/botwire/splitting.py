@@ -6,12 +6,16 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from botwire import PayloadTooLargeError, Record
+from botwire.errors import PayloadTooLargeError
+from botwire.models import Record
 
 T = TypeVar("T")
 
 BATCH_BYTES = 1_000_000
 """The most bytes per request, because servers limit it; a single longer item goes alone."""
+
+_NUMBER_BYTES = 20  # bytes of an embedding's number in JSON
+_TEXT_BYTES = 5  # for each byte of text
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
@@ -37,6 +41,15 @@ def in_batches(items: Iterable[T], count: int, size: Callable[[T], int]) -> Iter
 def size_of(item: Any) -> int:
     """Returns about how many bytes a JSON value takes in a request."""
     return len(json.dumps(item))
+
+
+def size_of_record(record: Record) -> int:
+    """Returns about how many bytes a record takes in a request; its text counts several times.
+
+    Others wait while the words of the text are indexed.
+    """
+    numbers = len(record.embedding or ()) * _NUMBER_BYTES
+    return _TEXT_BYTES * len(record.text) + size_of(dict(record.metadata)) + numbers
 
 
 def write(batch: list[T], send: Callable[[list[T]], Any]) -> None:
