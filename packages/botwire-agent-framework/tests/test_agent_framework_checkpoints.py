@@ -168,6 +168,8 @@ async def test_wrong_arguments_are_refused_and_secrets_not_shown(namespace: str)
     assert "bw_secret" not in repr(storage)
     with pytest.raises(ConfigurationError, match="1024"):
         await storage.save(at(1, checkpoint_id="a" * 2000))
+    with pytest.raises(ConfigurationError, match="checkpoint must be a WorkflowCheckpoint"):
+        await storage.save(None)  # type: ignore[arg-type]
 
 
 async def test_what_has_expired_is_gone(place_url: str, namespace: str) -> None:

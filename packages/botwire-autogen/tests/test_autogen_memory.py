@@ -344,6 +344,8 @@ async def test_a_wrong_argument_of_a_call_is_named(memory: BotWireMemory) -> Non
         (memory.add(wrong), "content must be a MemoryContent, not int: 5"),
         (memory.query(wrong), "query must be a text or a MemoryContent, not int: 5"),
         (memory.query("x", k=0), "k must be at least 1"),
+        (memory.query("x", wrong), "cancellation_token must be a CancellationToken"),
+        (memory.add(text("x"), wrong), "cancellation_token must be a CancellationToken"),
         (memory.query("x", score_threshold="x"), "score_threshold must be a number"),  # type: ignore[arg-type]
     ):
         with pytest.raises(ConfigurationError, match=says):

@@ -516,6 +516,9 @@ async def test_wrong_arguments_say_what_to_give(session: BotWireSession) -> None
             await session.add_items(wrong)
     with pytest.raises(ConfigurationError, match="limit must be an int, not str"):
         await session.get_items("3")  # type: ignore[arg-type]
+    for method in (session.get_items, session.clear_session, session.pop_item):
+        with pytest.raises(ConfigurationError, match="wrapper must be a RunContextWrapper"):
+            await method(wrapper=5)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="for one namespace use namespace="):
         BotWireSession("user-42", namespace_of="my-app")  # type: ignore[arg-type]
     assert await session.get_items() == []

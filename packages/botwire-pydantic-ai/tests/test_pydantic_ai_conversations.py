@@ -331,6 +331,13 @@ async def test_nothing_is_written_if_something_cannot_be_read_back(
     assert store.connection.memory.list_keys() == []
     with pytest.raises(ConfigurationError):
         await store.load("")
+    none: Any = None
+    with pytest.raises(ConfigurationError, match="record must be a ConversationRecord"):
+        await store.write_record(none, expected_revision=None)
+    record = ConversationRecord(conversation_id="c", head_id=None, revision="1")
+    for wrong, says in ((none, "must be a list of entries"), ([none], r"new_entries\[0\] must be")):
+        with pytest.raises(ConfigurationError, match=says):
+            await store.write_record(record, new_entries=wrong, expected_revision=None)
 
 
 async def test_an_item_that_cannot_be_read_is_logged_and_left_out(

@@ -13,6 +13,7 @@ from agent_framework.exceptions import WorkflowCheckpointException
 
 from botwire import ConflictError, Entry, NotJSONError
 from botwire import operations as ops
+from botwire.arguments import check_type
 from botwire.connection import Connected, ConnectionOptions
 from botwire.exact import decode, encode
 from botwire.messages import Native, read_native
@@ -75,7 +76,7 @@ class BotWireCheckpointStorage(Connected, framework="agent-framework", shows="_p
             WorkflowCheckpointException: The checkpoint holds something that cannot be restored; the
                 error says what and where.
         """
-        name = self._name(checkpoint)
+        name = self._name(check_type(checkpoint, WorkflowCheckpoint, "checkpoint"))
         try:
             value = await off_loop(self._written, checkpoint)
         except NotJSONError as error:

@@ -162,6 +162,7 @@ class BotWireMemory(
             NotJSONError: The content holds something that cannot be restored; the error says where.
             asyncio.CancelledError: The token was cancelled.
         """
+        _check_token(cancellation_token)
         await _cancellable(self._add(content), cancellation_token)
 
     async def _add(self, content: MemoryContent) -> None:
@@ -203,6 +204,7 @@ class BotWireMemory(
             raise ConfigurationError(
                 f"query takes k, filter and score_threshold, not {', '.join(sorted(kwargs))}"
             )
+        _check_token(cancellation_token)
         if not isinstance(query, str):
             query = to_text(check_type(query, MemoryContent, "query", "a text or a MemoryContent"))
         if k is not None:
@@ -374,6 +376,11 @@ def _entries(message: LLMMessage) -> list[str]:
         return []
     _, *told = content.removesuffix("\n").split("\n- ")
     return ["- " + entry for entry in told]
+
+
+def _check_token(token: CancellationToken | None) -> None:
+    if token is not None:
+        check_type(token, CancellationToken, "cancellation_token")
 
 
 async def _cancellable(work: Coroutine[Any, Any, T], token: CancellationToken | None) -> T:

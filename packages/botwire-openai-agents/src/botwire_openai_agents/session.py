@@ -20,6 +20,7 @@ from agents.memory import SessionABC
 
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError, Item
 from botwire.answers import Answerer
+from botwire.arguments import check_type
 from botwire.connection import Acting, Connected, ConnectionOptions, check_namespace_of
 from botwire.names import check_history
 from botwire.off_loop import off_loop
@@ -255,6 +256,8 @@ class BotWireSession(
 
     def _memory(self, wrapper: RunContextWrapper[Any] | None) -> AsyncMemory:
         memory = self.connection.async_memory
+        if wrapper is not None:
+            check_type(wrapper, RunContextWrapper, "wrapper")
         if self._namespace_of is None:
             return memory
         if wrapper is None:

@@ -15,6 +15,7 @@ from pydantic_ai.conversation_store import (
 
 from botwire import AsyncMemory, ConflictError, Item
 from botwire.arguments import check_type
+from botwire.client.encoding import encode_each
 from botwire.connection import Connected
 from botwire.off_loop import off_loop
 from botwire.operations import check_count
@@ -96,12 +97,14 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
                 is missing.
             NotJSONError: An entry could not be read back; the error says which one and where.
         """
+        check_type(record, ConversationRecord, "record")
+        entries = encode_each(new_entries, ConversationEntry, "new_entries", "entries")
         groups = [
             await off_loop(convert.to_items, entry, f"new_entries[{i}].message")
-            for i, entry in enumerate(new_entries)
+            for i, entry in enumerate(entries)
         ]
         value = convert.record_to_value(record)
-        added = list(zip(new_entries, groups, strict=True))
+        added = list(zip(entries, groups, strict=True))
         while True:
             kept = await reading.read_kept(self._memory, record.conversation_id)
             if (kept.record.revision if kept.record else None) != expected_revision:
