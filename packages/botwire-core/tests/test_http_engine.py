@@ -8,7 +8,6 @@ import pickle
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 from typing import Any
@@ -37,7 +36,6 @@ from botwire.engines.http.channels import MOST_BYTES
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 
 URL = "http://memory.test/prefix"
-AT_ONCE = 16
 
 Answer = httpx.Response | Exception
 
@@ -297,86 +295,3 @@ async def test_a_server_that_is_back_may_take_its_time(unused_tcp_port: int) -> 
             assert await memory.get("k") is None
             server.shutdown()
             serving.join()
-
-
-# --- many at once -----------------------------------------------------------------------------
-
-
-class Busy:
-    """A transport in which requests wait until so many are in flight that no more may come."""
-
-    def __init__(self) -> None:
-        self.most = 0
-        self._in_flight = 0
-        self._lock = threading.Lock()
-
-    def enter(self) -> bool:
-        """Counts a request; returns whether it is the last that may come."""
-        with self._lock:
-            self._in_flight += 1
-            self.most = max(self.most, self._in_flight)
-            return self._in_flight == AT_ONCE
-
-    def leave(self) -> httpx.Response:
-        """Counts an answer, and returns it."""
-        with self._lock:
-            self._in_flight -= 1
-        return httpx.Response(404)
-
-
-@pytest.mark.anyio
-async def test_few_requests_of_many_tasks_are_in_flight_at_a_time() -> None:
-    busy, full = Busy(), asyncio.Event()
-
-    async def send(_: httpx.Request) -> httpx.Response:
-        if busy.enter():
-            full.set()
-        await full.wait()
-        await asyncio.sleep(0.05)  # in which more would come, if they could
-        return busy.leave()
-
-    async with AsyncMemory(
-        "n", engine=AsyncHTTPEngine(URL, transport=httpx.MockTransport(send))
-    ) as memory:
-        calls = [memory.get("k") for _ in range(5 * AT_ONCE)]
-        found = await asyncio.gather(*calls, return_exceptions=True)
-    assert {type(one) for one in found} == {ProtocolError}
-    assert busy.most == AT_ONCE
-
-
-def test_few_requests_of_many_threads_are_in_flight_at_a_time() -> None:
-    busy, full = Busy(), threading.Event()
-
-    def send(_: httpx.Request) -> httpx.Response:
-        if busy.enter():
-            full.set()
-        assert full.wait(60)
-        time.sleep(0.05)  # in which more would come, if they could
-        return busy.leave()
-
-    def get() -> None:
-        with pytest.raises(ProtocolError):
-            memory.get("k")
-
-    engine = HTTPEngine(URL, transport=httpx.MockTransport(send))
-    with Memory("n", engine=engine) as memory, ThreadPoolExecutor(3 * AT_ONCE) as threads:
-        for call in [threads.submit(get) for _ in range(5 * AT_ONCE)]:
-            call.result()
-    assert busy.most == AT_ONCE
-
-
-@pytest.mark.anyio
-async def test_who_waits_for_others_waits_no_longer_than_the_timeout() -> None:
-    async def send(_: httpx.Request) -> httpx.Response:
-        await asyncio.get_running_loop().create_future()
-        raise AssertionError("never")
-
-    engine = AsyncHTTPEngine(URL, transport=httpx.MockTransport(send), timeout=0.2)
-    async with AsyncMemory("n", engine=engine) as memory:
-        stuck = [asyncio.create_task(memory.get("k")) for _ in range(AT_ONCE)]
-        await asyncio.sleep(0)
-        with pytest.raises(RequestTimeoutError):
-            await memory.get("k")
-        for task in stuck:
-            task.cancel()
-        await asyncio.wait(stuck)

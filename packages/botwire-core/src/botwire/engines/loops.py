@@ -300,56 +300,6 @@ class Turns:
                     self._queues.pop(thing, None)
 
 
-class AsyncRoom:
-    """Lets a number of tasks of one loop in at a time, in order of arrival.
-
-    Args:
-        most: The number of tasks.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._semaphore = asyncio.Semaphore(most)
-
-    @asynccontextmanager
-    async def enter(self, seconds: float) -> AsyncIterator[None]:
-        """Waits for room, which is taken for the block.
-
-        Raises:
-            TimeoutError: There was no room in time.
-        """
-        async with asyncio.timeout(seconds):
-            await self._semaphore.acquire()
-        try:
-            yield
-        finally:
-            self._semaphore.release()
-
-
-class Room:
-    """The blocking twin, for threads.
-
-    Args:
-        most: The number of threads.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._semaphore = threading.Semaphore(most)
-
-    @contextmanager
-    def enter(self, seconds: float) -> Iterator[None]:
-        """Waits for room, which is taken for the block.
-
-        Raises:
-            TimeoutError: There was no room in time.
-        """
-        if not self._semaphore.acquire(timeout=max(0.0, seconds)):
-            raise TimeoutError("no room in time")
-        try:
-            yield
-        finally:
-            self._semaphore.release()
-
-
 class _Queue:
     def __init__(self, lock: Any) -> None:
         self.lock = lock

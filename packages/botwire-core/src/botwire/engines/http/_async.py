@@ -21,7 +21,7 @@ from botwire.engines import retry
 from botwire.engines.http.channels import MOST_BYTES, AsyncChannels, goes_through_proxy, verdict_of
 from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.http.traces import trace_headers
-from botwire.engines.loops import AsyncClientPerLoop, AsyncRoom
+from botwire.engines.loops import AsyncClientPerLoop
 from botwire.errors import (
     ConfigurationError,
     PayloadTooLargeError,
@@ -35,7 +35,6 @@ from botwire.operations import Batch, ChangePage, Results, halving
 from botwire.operations.codecs import MismatchError
 
 _HEALTH_PATH = "/healthz"
-_AT_ONCE = 16  # most requests, and connections, per place
 USES_CHANNEL = True
 """Whether channels are used unless the URL or the caller says otherwise."""
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
@@ -94,7 +93,7 @@ class AsyncHTTPEngine:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._transport = transport
         self._outage = retry.Outage()
-        self._clients = AsyncClientPerLoop(self._open, AsyncClient.aclose)
+        self._clients = AsyncClientPerLoop(self._open, httpx.AsyncClient.aclose)
         self._channel = next((one for one in (channel, asked) if one is not None), USES_CHANNEL)
         self._channels = self._open_channels(parsed) if self._channel and not transport else None
 
@@ -121,15 +120,14 @@ class AsyncHTTPEngine:
         )
         return AsyncChannels(target, _trusting if secure else None, verdict_of(self.url))
 
-    def _open(self) -> AsyncClient:
+    def _open(self) -> httpx.AsyncClient:
         # Certificates and proxies come from the environment, as with every other HTTP client.
-        return AsyncClient(
+        return httpx.AsyncClient(
             headers=self._headers,
             timeout=self._timeout,
             transport=self._transport,
             verify=_trusting() if self.url.startswith("https") else _trusting_nobody(),
             follow_redirects=False,
-            limits=httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE),
         )
 
     async def apply(self, batch: Batch) -> Results:
@@ -248,8 +246,7 @@ class AsyncHTTPEngine:
     ) -> Answer | TransportError:
         seconds = deadline - time.monotonic()
         try:
-            async with self._clients.use() as client, client.room.enter(seconds):
-                seconds = deadline - time.monotonic()
+            async with self._clients.use() as client:
                 # Built by hand: `client.post` parses the URL and merges settings each time.
                 request = httpx.Request(
                     "POST",
@@ -262,7 +259,7 @@ class AsyncHTTPEngine:
                 if idempotency_id is not None:
                     request.headers[wire.IDEMPOTENCY_HEADER] = idempotency_id
                 response = await client.send(request)
-        except (httpx.TimeoutException, TimeoutError) as error:
+        except httpx.TimeoutException as error:
             return self._timed_out(error)
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
@@ -304,18 +301,6 @@ class AsyncHTTPEngine:
         if self._channels is not None:
             await self._channels.aclose()
         await self._clients.close()
-
-
-class AsyncClient(httpx.AsyncClient):
-    """An HTTP client with room for a few requests at a time.
-
-    At each step of a request, httpcore compares all that wait with all connections, so hundreds
-    would keep it busier than the server.
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.room = AsyncRoom(_AT_ONCE)
 
 
 def _with_outcome(failure: TransportError, *, sent: bool) -> TransportError:
