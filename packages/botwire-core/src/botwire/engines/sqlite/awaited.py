@@ -22,8 +22,8 @@ from botwire.operations import Batch, Results
 from botwire.threads import in_thread
 
 _QUICK, _SLOW = 4, 2  # threads for reads; see `lanes`
-# After a commit that blocked an event loop for longer than this, the thread commits for a while.
-_QUICK_SECONDS, _SLOW_SECONDS = 0.002, 0.1
+# Once commits block an event loop for longer than this on average, the thread commits for a while.
+_QUICK_SECONDS, _SLOW_SECONDS = 0.005, 0.1
 
 
 class _Order(NamedTuple):
