@@ -89,7 +89,7 @@ class BotWireChatMessageHistory(
         """
         window = self._window(limit, before)
         if window.is_all:
-            return pair(_messages(self._history.read()), is_window=False)
+            return pair(_messages(self._history), is_window=False)
         for item in self._history.newest_first(page_size=window.page_size):
             if window.add(item):
                 break

@@ -67,7 +67,7 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
 
     def get_messages(self, key: str) -> list[ChatMessage]:
         """Returns all messages; an empty list for an unknown key."""
-        return _messages(self._history(key).read())
+        return _messages(self._history(key))  # frees what it has read as it goes on
 
     async def aget_messages(self, key: str) -> list[ChatMessage]:
         """Like `get_messages`."""

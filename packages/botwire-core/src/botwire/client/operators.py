@@ -6,6 +6,9 @@ import builtins
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from botwire import operations as ops
+from botwire.models import Item
+
 
 class AsyncMemoryOperators:
     """Adds to `AsyncMemory` what `Memory` has as operators."""
@@ -63,11 +66,10 @@ class HistoryOperators:
     """Makes a `History` iterable in both directions."""
 
     def __iter__(self) -> Iterator[Any]:
-        """Iterates over the items, oldest first, a page at a time."""
-        after = 0
-        while page := self.read(after, 1000):  # type: ignore[attr-defined]
-            yield from page
-            after = page[-1].seq
+        """Iterates over the items, oldest first; pages are read as needed."""
+        read = ops.ReadHistory(self.name)  # type: ignore[attr-defined]
+        for page in self._calls.pages(read):  # type: ignore[attr-defined]
+            yield from map(Item, page.items)
 
     def __reversed__(self) -> Iterator[Any]:
         """Iterates over the items, newest first, a page at a time."""
