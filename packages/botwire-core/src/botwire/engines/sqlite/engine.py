@@ -39,6 +39,7 @@ T = TypeVar("T")
 _LOOK_EVERY = 20_000  # SQLite instructions between two calls of `work.is_over`: a few milliseconds
 _AT_ONCE = 1024 * 1024  # most bytes to read on an event loop
 _KNOWN_SECONDS, _MOST_KNOWN = 1.0, 1024  # how long the largest size of how many namespaces is kept
+_SWEEP_PAUSE = 0.03  # seconds; who waits for a lock asks SQLite for it at least every 25 ms
 _FORK_SECONDS = 5.0  # how long a fork waits for a transaction to end
 
 
@@ -215,7 +216,7 @@ class SQLiteEngine:
     def sweep(self) -> None:
         """Removes expired data. Writers also do so regularly; this is for idle stores.
 
-        Runs in several transactions, so writers do not wait for the whole sweep.
+        Runs in several transactions with pauses between, in which other processes take the lock.
 
         Raises:
             ServerError: The database failed; the next sweep continues.
@@ -223,7 +224,9 @@ class SQLiteEngine:
         if self.read_only:
             return
         self._swept_at = None
+        self._writer.tidy_up()
         while self._swept_at is None:
+            time.sleep(_SWEEP_PAUSE)
             self._writer.tidy_up()
 
     def share(self) -> SQLiteEngine:
