@@ -29,7 +29,7 @@ from botwire import (
     transfer,
 )
 from botwire import operations as ops
-from botwire.engines.sql import migrations
+from botwire.engines.sql import migrations, sweeping
 from botwire.engines.sql.plans import NO_PLAN
 from botwire.engines.sqlite import APPLICATION_ID, MEMORY, SQLiteEngine, awaited
 from botwire.engines.sqlite.awaited import AsyncSQLiteEngine
@@ -89,6 +89,40 @@ def test_the_file_forgets_what_expired(path: Path) -> None:
 
 
 # --- batches --------------------------------------------------------------------------------
+
+
+def test_a_sweep_lets_other_processes_write_between_its_transactions(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    engine = SQLiteEngine(path, clock=clock)
+    memory = Memory("n", engine=engine)
+    memory.set_many({f"k{i}": i for i in range(30)}, ttl=10)
+    clock.wait(10)
+    written: list[float] = []
+
+    def pause(seconds: float) -> None:
+        with contextlib.closing(sqlite3.connect(path, timeout=0)) as other:
+            other.execute("BEGIN IMMEDIATE")  # another process gets the lock
+        written.append(seconds)
+
+    monkeypatch.setattr(sweeping, "_SWEPT_ROWS", 10)
+    monkeypatch.setattr("botwire.engines.sqlite.engine.time.sleep", pause)
+    engine.sweep()
+    assert len(written) == 3
+    engine.close()
+
+
+def test_iterating_over_a_history_reads_no_page_in_vain(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    history = Memory("n", engine=engine).history("chat")
+    history.extend(list(range(1_500)))
+    reads: list[Batch] = []
+    apply = engine.apply
+    engine.apply = lambda batch: (reads.append(batch), apply(batch))[1]  # type: ignore[method-assign, func-returns-value]
+    assert [item.value for item in history] == list(range(1_500))
+    assert len(reads) == 2
+    engine.close()
 
 
 def put(key: str, value: Any, **more: Any) -> ops.PutKey:

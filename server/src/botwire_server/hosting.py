@@ -70,7 +70,7 @@ async def _serve(
     sys.setswitchinterval(_SWITCH_SECONDS)
     engine = open_async_engine(settings.place)
     if isinstance(engine, AsyncSQLiteEngine):
-        engine.commits_on_loop = True
+        engine.commits_on_loop = True  # nothing else runs on it
     app = create_app(engine, settings, rates=RateTable(rates_path(settings.place)))
     config = uvicorn.Config(
         app,

@@ -40,8 +40,8 @@ class _Writer:
     Batches that arrive in one turn of an event loop, or during a commit, share the next commit. So
     a thousand concurrent writers cost one thread switch per commit.
 
-    A lone, little batch may be committed on its event loop instead, as Redis does it: two switches
-    of threads take as long as the commit. After a slow commit, the disk is not trusted for a while.
+    A few little batches may be committed on their event loop instead, which saves two switches of
+    threads, as Redis does it. After slow commits, the disk is not trusted for a while.
 
     Args:
         engine: Commits batches together, and returns the outcome of each.

@@ -39,8 +39,7 @@ def are_little(batches: Sequence[Planned]) -> bool:
     """Returns whether batches write so little that handing them to a thread takes longer."""
     operations = [one for planned in batches for one in planned.batch.operations]
     return (
-        len(operations) <= _FEW
-        and all(planned.plan is NO_PLAN for planned in batches)
+        all(planned.plan is NO_PLAN for planned in batches)
         and all(isinstance(one, _QUICK) for one in operations)
         and sum(map(_elements, operations), len(operations)) <= _FEW
         and sum(map(_size, operations)) <= _LITTLE
