@@ -26,13 +26,13 @@ class ScriptedClient(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], Bas
     """A chat client.
 
     Args:
-        says: Its answers, one after the other: texts, or calls of tools.
+        says: Its answers, one after the other: texts, calls of tools, or several calls.
 
     Attributes:
         received: The messages of each call.
     """
 
-    def __init__(self, *says: str | Content) -> None:
+    def __init__(self, *says: str | Content | list[Content]) -> None:
         super().__init__()
         self.says = list(says)
         self.received: list[list[Message]] = []
@@ -47,12 +47,13 @@ class ScriptedClient(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], Bas
     ) -> Awaitable[ChatResponse] | ResponseStream[ChatResponseUpdate, ChatResponse]:
         self.received.append(list(messages))
         said = self.says.pop(0)
-        content = Content.from_text(said) if isinstance(said, str) else said
+        contents = said if isinstance(said, list) else [said]
+        contents = [Content.from_text(one) if isinstance(one, str) else one for one in contents]
 
         async def updates() -> AsyncIterator[ChatResponseUpdate]:
-            yield ChatResponseUpdate(role="assistant", contents=[content])
+            yield ChatResponseUpdate(role="assistant", contents=contents)
 
         async def response() -> ChatResponse:
-            return ChatResponse(messages=[Message("assistant", [content])])
+            return ChatResponse(messages=[Message("assistant", contents)])
 
         return self._build_response_stream(updates()) if stream else response()

@@ -194,6 +194,36 @@ async def test_what_was_stored_under_an_id_is_not_stored_again(
     assert item_id(Message("user", ["x"]), {}) is None
 
 
+@pytest.mark.parametrize("each_call", [False, True])
+async def test_an_agent_that_is_a_tool_shares_the_session(
+    place_url: str, namespace: str, *, each_call: bool
+) -> None:
+    found = []
+    for ours in (False, True):
+        session = AgentSession(session_id="s")
+
+        def agent(*says: Any, ours: bool = ours, **options: Any) -> Agent:
+            history = BotWireHistoryProvider(namespace, url=place_url) if ours else None
+            return Agent(
+                client=ScriptedClient(*says),
+                context_providers=[history or InMemoryHistoryProvider("h")],
+                require_per_service_call_history_persistence=each_call,
+                **options,
+            )
+
+        inner = agent("inner", name="helper")
+        tools = [inner.as_tool(propagate_session=True)]
+        outer = agent(call("helper", task="what?"), "done", "yes", tools=tools)
+        await outer.run("hi", session=session)
+        await outer.run("again", session=session)
+        stored = session.state.get("h", {}).get("messages", [])
+        if ours:
+            stored = await BotWireHistoryProvider(namespace, url=place_url).get_messages("s")
+        found.append(texts(stored))
+    assert found[0] == found[1]
+    assert found[1][-3:] == [("assistant", "done"), ("user", "again"), ("assistant", "yes")]
+
+
 async def test_who_says_the_same_twice_has_said_it_twice(place_url: str, namespace: str) -> None:
     # Agent Framework's own providers mistake a repeated exchange for a replay, and drop it.
     agent = Agent(

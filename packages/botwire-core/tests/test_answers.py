@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ async def test_one_that_was_shown_nothing_writes_whatever_is_there(history: Asyn
 
 
 async def test_each_task_has_its_own(history: AsyncHistory) -> None:
-    answerers = Answerers()
+    answerers = Answerers("space")
     answerers.of_task("talk").saw(1)
 
     async def other() -> int | None:
@@ -119,3 +120,47 @@ async def test_each_task_has_its_own(history: AsyncHistory) -> None:
     assert answerers.of_task("talk").seen == 1
     assert answerers.of_task("another").seen is None
     assert answerers.of_task("talk").seen is None  # the task has moved on to another conversation
+
+
+async def test_a_request_inside_another_is_no_other_request(history: AsyncHistory) -> None:
+    answerers, others = Answerers("space"), Answerers("space")
+
+    async def ask(answerers: Answerers, *, inner: bool) -> None:
+        answerer = answerers.of_task("talk")
+        await look(history, answerer)
+        await answer(history, answerer, "user")
+        if inner:  # as a tool does
+            await history.append(said("tool", "of a refused request"))
+            async with asyncio.TaskGroup() as tools:
+                tools.create_task(ask(others, inner=False))
+        await answer(history, answerer)
+
+    for _ in range(2):  # a task's next request is not inside its last one
+        await ask(answerers, inner=True)
+    assert await history.count() == 10
+    async with asyncio.TaskGroup() as tasks:
+        race = [tasks.create_task(refused(ask(answerers, inner=False))) for _ in range(2)]
+    assert sorted(task.result() for task in race) == [False, True]
+
+
+async def refused(request: Awaitable[None]) -> bool:
+    try:
+        await request
+    except ConflictError:
+        return True
+    return False
+
+
+async def test_a_request_about_something_else_is_not_part_of_the_outer_one(
+    history: AsyncHistory,
+) -> None:
+    outer = Answerers("space").of_task("talk")
+    await look(history, outer)
+
+    async def elsewhere() -> None:
+        Answerers("another space").of_task("talk").wrote([1])
+
+    await asyncio.create_task(elsewhere())
+    await history.append(said("user", "another"))
+    with pytest.raises(ConflictError):
+        await answer(history, outer)

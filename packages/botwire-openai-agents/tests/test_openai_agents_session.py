@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import logging
@@ -156,6 +157,42 @@ async def test_a_tool_may_add_to_the_session_of_its_run(session: BotWireSession)
     agent = Agent("helper", model=ScriptedModel(call("note", "c1"), "done"), tools=[note])
     await Runner.run(agent, "hi", session=session)
     assert texts(await session.get_items()) == ["hi", "a note", "", "noted", "done"]
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one object", "objects of their own"])
+async def test_an_agent_that_is_a_tool_shares_the_session(
+    session: BotWireSession, *, shared: bool
+) -> None:
+    stock = SQLiteSession("user-42")
+
+    @function_tool
+    async def ask() -> str:
+        await Runner.run(inner, "and?", session=mine)
+        await mine.add_items([{"role": "system", "content": "a note"}])
+        return "asked"
+
+    @function_tool
+    def ask_in_a_thread() -> str:
+        run = Runner.run(inner, "and now?", session=mine)
+        return str(asyncio.run(run).final_output)
+
+    for one in (stock, session):
+        mine: Any = again(session) if one is session and not shared else one
+        inner = Agent("inner", model=ScriptedModel("a", "b", "c"))
+        model = ScriptedModel(
+            call("inner", "c1", input="what?"),
+            call("ask", "c2"),
+            call("ask_in_a_thread", "c3"),
+            "done",
+            "yes",
+        )
+        tools = [inner.as_tool("inner", "Helps.", session=mine), ask, ask_in_a_thread]
+        agent = Agent("helper", model=model, tools=tools)
+        await Runner.run(agent, "hi", session=one)
+        await Runner.run(agent, "again", session=one)
+    assert await session.get_items() == await stock.get_items()
+    assert texts(await stock.get_items())[-3:] == ["done", "again", "yes"]
+    stock.close()
 
 
 async def test_an_approval_is_not_refused_since_others_spoke_meanwhile(

@@ -100,7 +100,7 @@ class BotWireHistoryProvider(
         self.ttl = read_ttl(ttl)
         self.max_messages = max_messages
         self.skip_excluded = skip_excluded
-        self._answerers = Answerers()
+        self._answerers = Answerers(self.connection.namespace)
 
     def _history(self, session_id: str | None) -> AsyncHistory:
         if not session_id:

@@ -87,7 +87,7 @@ class Conversation:
         # saved nor loaded a state, so loads elsewhere do not affect it.
         self._generation: int | None = None
         self._loaded: tuple[Reference, int] | None = None  # with the last sequence number then
-        self._answerers = Answerers()
+        self._answerers = Answerers(connection.namespace)
 
     @property
     def _memory(self) -> AsyncMemory:
@@ -119,24 +119,25 @@ class Conversation:
         Raises:
             ConflictError: Another request has written, or another process has loaded a state.
         """
-        answerer = self.answerer if answers else Answerer()
+        answerer = self.answerer if answers else Answerer((self._connection.namespace, self.name))
         # The agent that the runtime names takes precedence.
         now = acting()
         memory = self._connection.during(agent=now.agent or agent, run=now.run).async_memory
-        return await answerer.answer(
+        (seq,) = await answerer.answer(
             memory.history(self.name),
             lambda last: self._append(memory, item, last),
             where=where,
             keep=keep,
         )
+        return seq
 
-    async def _append(self, memory: AsyncMemory, item: Any, last: int | None) -> int:
+    async def _append(self, memory: AsyncMemory, item: Any, last: int | None) -> list[int]:
         if self._generation is None:
-            return (await memory.history(self.name).extend([item], if_last=last))[0]
+            return await memory.history(self.name).extend([item], if_last=last)
         async with memory.transaction() as tx:
             tx.check(PREFIX + self.name, self._generation)
             tx.history(self.name).extend([item], if_last=last)
-        return int(tx.results[0][0])
+        return list(tx.results[0])
 
     async def begin(self, items: Sequence[Any]) -> None:
         """Stores the first items of a history that never had items."""

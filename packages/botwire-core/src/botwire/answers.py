@@ -8,6 +8,9 @@ written in between, and are stored even if the request that called the tools is 
     last = (await history.info()).last_seq  # before the items are read
     answerer.shown(await history.read(), last)  # the model is shown these items
     await answerer.answer(history, lambda last: history.extend([item], if_last=last), where="…")
+
+A request that runs inside another, such as an agent that is a tool of another agent, is no other
+request: what it writes to the outer one's conversation is the outer one's own.
 """
 
 from __future__ import annotations
@@ -16,13 +19,12 @@ import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from contextvars import ContextVar
+from typing import Any
 
 from botwire.client import AsyncHistory
 from botwire.errors import ConflictError
 from botwire.models import Item
-
-T = TypeVar("T")
 
 _SPEAKERS = ("user", "assistant", "system")
 
@@ -30,13 +32,19 @@ _SPEAKERS = ("user", "assistant", "system")
 class Answerer:
     """What one request has seen of a conversation.
 
+    Args:
+        conversation: The namespace and the name of the history; None for a request that neither
+            runs inside another one nor has others inside.
+
     Attributes:
+        conversation: See above.
         seen: The number of the last item it has seen; None if it has seen nothing, so it may always
             write.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, conversation: tuple[str, str] | None = None) -> None:
         self.seen: int | None = None
+        self.conversation = conversation
         self._own: set[int] = set()  # items it wrote after someone else's
 
     def shown(self, items: Sequence[Item], last: int) -> None:
@@ -54,12 +62,26 @@ class Answerer:
         self.seen = seq
         self._own.clear()
 
+    def begins(self) -> None:
+        """Makes this the current task's request; requests of tasks it starts are part of it."""
+        task = asyncio.current_task()
+        if task is not None:
+            _running.set((*_outer(task), (task, self)))
+
     def wrote(self, seqs: Iterable[int]) -> None:
-        """Records the items that this request has written."""
+        """Records the items that this request has written, also for those that it is part of."""
+        seqs = tuple(seqs)
+        self._wrote(seqs)
+        if self.conversation is not None:
+            for _, outer in _outer(asyncio.current_task()):
+                if outer.conversation == self.conversation:
+                    outer._wrote(seqs)
+
+    def _wrote(self, seqs: Iterable[int]) -> None:
         for seq in seqs:
             if self.seen is not None and seq == self.seen + 1:
                 self.seen = seq
-            elif self.seen is not None:
+            elif self.seen is not None and seq > self.seen:
                 self._own.add(seq)
 
     async def overtaken(self, history: AsyncHistory) -> bool:
@@ -69,17 +91,17 @@ class Answerer:
     async def answer(
         self,
         history: AsyncHistory,
-        write: Callable[[int | None], Awaitable[T]],
+        write: Callable[[int | None], Awaitable[list[int]]],
         *,
         where: str,
         keep: bool = False,
-    ) -> T:
-        """Stores the output of a model or its tools and returns the result of `write`.
+    ) -> list[int]:
+        """Stores the output of a model or its tools and returns the numbers of its items.
 
         Args:
             history: The conversation's history.
-            write: Stores the output if this is still the history's last item; None stores it in any
-                case.
+            write: Stores the output if this is still the history's last item, and returns the
+                numbers; None stores it in any case.
             where: The conversation's name in errors.
             keep: Store the output even if the request is refused, so that no tool result is lost.
 
@@ -89,7 +111,7 @@ class Answerer:
         after = self.seen
         while True:
             try:
-                return await write(after)
+                seqs = await write(after)
             except ConflictError as error:
                 later = [] if after is None else await history.read(after)
                 if later and not self._spoken(later):
@@ -97,21 +119,38 @@ class Answerer:
                     continue
                 if keep:
                     with suppress(ConflictError):
-                        await write(None)
+                        self.wrote(await write(None))
                 raise ConflictError(
                     f"another request wrote to {where} since this one read it, and only one at a "
                     f"time can reply: run this request again ({error.detail})",
                     request_id=error.request_id,
                 ) from error
+            self.wrote(seqs)
+            return seqs
 
     def _spoken(self, later: Iterable[Item]) -> bool:
         return any(item.seq not in self._own and _speaks(item.value) for item in later)
 
 
-class Answerers:
-    """The answerers of running tasks. A task runs one request at a time."""
+_Running = tuple[asyncio.Task[Any], Answerer]
+_running: ContextVar[tuple[_Running, ...]] = ContextVar("botwire_requests", default=())
+"""The requests that the current code is part of, the outermost first, with their tasks."""
 
-    def __init__(self) -> None:
+
+def _outer(task: asyncio.Task[Any] | None) -> list[_Running]:
+    """Returns the requests that a task's own is part of; those of tasks that ended are over."""
+    return [one for one in _running.get() if one[0] is not task and not one[0].done()]
+
+
+class Answerers:
+    """The answerers of running tasks. A task runs one request at a time.
+
+    Args:
+        namespace: The namespace of the conversations.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
         self._of: weakref.WeakKeyDictionary[asyncio.Task[Any], tuple[str, Answerer]] = (
             weakref.WeakKeyDictionary()
         )
@@ -121,9 +160,10 @@ class Answerers:
         task = asyncio.current_task()
         held = None if task is None else self._of.get(task)
         if held is None or held[0] != name:
-            held = (name, Answerer())
+            held = (name, Answerer((self._namespace, name)))
             if task is not None:
                 self._of[task] = held
+                held[1].begins()
         return held[1]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import NoneType
 from typing import Any, Unpack
@@ -37,7 +37,7 @@ class _Run:
         unanswered: The unanswered questions at the end of what it was shown.
     """
 
-    answerer: Answerer = field(default_factory=Answerer)
+    answerer: Answerer
     unanswered: list[Any] = field(default_factory=list)
 
 
@@ -141,7 +141,10 @@ class BotWireSession(
         else:
             items, groups = await _last(history, limit)
         if wrapper is not None:
-            run = self._runs.setdefault(wrapper, _Run())
+            run = self._runs.get(wrapper)
+            if run is None:
+                run = self._runs[wrapper] = _Run(Answerer(self._conversation(wrapper)))
+            run.answerer.begins()
             run.answerer.shown(items, last)
             run.unanswered = _unanswered(items)
         found = [item for group in groups for item in group]
@@ -176,17 +179,16 @@ class BotWireSession(
         if run is None:
             if any(map(has_own_id, items)) and await history.tail(len(values)) == values:
                 return
-            self._wrote(await history.extend(values))
+            self._wrote(await history.extend(values), wrapper)
             return
         repeated = run.unanswered[-len(values) :] == values
         run.unanswered = []
         if not repeated:
-            seqs = await run.answerer.answer(
+            await run.answerer.answer(
                 history,
                 lambda last: history.extend(values, if_last=last),
                 where=f"the session {self.session_id!r}",
             )
-            run.answerer.wrote(seqs)
             if waits(values):  # a person may take days to answer while others continue
                 run.answerer.saw(None)
 
@@ -249,10 +251,16 @@ class BotWireSession(
         memory = self.connection.async_memory
         return await take_snapshot(memory, self.session_id, limit, prune_prefix, self._wrote)
 
-    def _wrote(self, seqs: Iterable[int]) -> None:
+    def _wrote(self, seqs: Sequence[int], wrapper: RunContextWrapper[Any] | None = None) -> None:
         # A compaction, or a tool that adds to its run's session, causes no conflict.
+        writer = Answerer(self._conversation(wrapper))
+        writer.wrote(seqs)
         for run in list(self._runs.values()):
-            run.answerer.wrote(seqs)
+            if run.answerer.conversation == writer.conversation:
+                run.answerer.wrote(seqs)
+
+    def _conversation(self, wrapper: RunContextWrapper[Any] | None) -> tuple[str, str]:
+        return self._memory(wrapper).namespace, self.session_id
 
     def _memory(self, wrapper: RunContextWrapper[Any] | None) -> AsyncMemory:
         memory = self.connection.async_memory
