@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 from agent_framework import (
     Agent,
+    AgentExecutor,
     AgentSession,
     Content,
     InMemoryHistoryProvider,
     Message,
+    WorkflowBuilder,
     WorkflowCheckpoint,
     tool,
 )
@@ -222,6 +224,35 @@ async def test_an_agent_that_is_a_tool_shares_the_session(
         found.append(texts(stored))
     assert found[0] == found[1]
     assert found[1][-3:] == [("assistant", "done"), ("user", "again"), ("assistant", "yes")]
+
+
+@pytest.mark.parametrize("each_call", [False, True])
+async def test_agents_that_pass_on_their_conversation_store_it_once(
+    place_url: str, namespace: str, *, each_call: bool
+) -> None:
+    session = AgentSession(session_id="s")
+    found = []
+    for provider in (InMemoryHistoryProvider(), BotWireHistoryProvider(namespace, url=place_url)):
+        executors = [
+            AgentExecutor(
+                Agent(
+                    client=ScriptedClient(f"{name} 1", f"{name} 2"),
+                    context_providers=[provider],
+                    name=name,
+                    require_per_service_call_history_persistence=each_call,
+                ),
+                session=session,
+            )
+            for name in ("writer", "critic")
+        ]
+        workflow = WorkflowBuilder(start_executor=executors[0]).add_chain(executors).build()
+        await workflow.run("write")
+        await workflow.run("again")
+        state = session.state.get(provider.source_id)
+        found.append(texts(await provider.get_messages("s", state=state)))
+    said = [("user", "write"), ("assistant", "writer 1"), ("assistant", "critic 1")]
+    assert found[0] == found[1]
+    assert found[1][:3] == said
 
 
 async def test_who_says_the_same_twice_has_said_it_twice(place_url: str, namespace: str) -> None:

@@ -100,6 +100,22 @@ def paired(messages: Sequence[AgentMessage], inputs: Sequence[AgentMessage]) -> 
     return pair_answers(messages, ids=call_ids, close=_close, select=_select, settled=settled)
 
 
+def count_replayed(given: Sequence[AgentMessage], stored: Sequence[AgentMessage]) -> int:
+    """Returns how many of the given messages repeat the end of a stored conversation.
+
+    Messages of users alone are no replay, as a user may say the same again.
+    """
+    new, old = [_content(one) for one in given], [_content(one) for one in stored]
+    for count in range(min(len(new), len(old)), 0, -1):
+        if new[:count] == old[-count:] and any(one.role != "user" for one in given[:count]):
+            return count
+    return 0
+
+
+def _content(message: AgentMessage) -> Any:
+    return message.role, [content.to_dict() for content in message.contents]
+
+
 def call_ids(message: AgentMessage) -> CallIds:
     """Returns the ids of the calls and of the answers in a message."""
     return CallIds(

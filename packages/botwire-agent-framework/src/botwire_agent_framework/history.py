@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Unpack
@@ -15,13 +16,20 @@ from agent_framework import (
     SupportsAgentRun,
 )
 
-from botwire import AsyncHistory, ConfigurationError, ConflictError
+from botwire import AsyncHistory, ConfigurationError, ConflictError, Item
 from botwire.answers import Answerer, Answerers
 from botwire.connection import Acting, Connected, ConnectionOptions
 from botwire.off_loop import off_loop
-from botwire.operations import check_count, read_ttl
+from botwire.operations import MAX_PAGE, check_count, read_ttl
 from botwire_agent_framework.compaction import after_strategies, compact
-from botwire_agent_framework.convert import call_ids, from_items, item_id, paired, to_items
+from botwire_agent_framework.convert import (
+    call_ids,
+    count_replayed,
+    from_items,
+    item_id,
+    paired,
+    to_items,
+)
 
 
 def _acting() -> Acting:
@@ -46,7 +54,8 @@ class BotWireHistoryProvider(
     If an agent has several of these providers, for example one that only keeps a record, give each
     a namespace of its own.
 
-    A message whose id is already stored is not stored again. Messages without an id may be equal: a
+    A message whose id is already stored is not stored again, nor is input that begins with what the
+    conversation ends with, such as a transcript. Otherwise messages without an id may be equal: a
     user who says "go on" twice has said it twice.
 
     Args:
@@ -238,7 +247,28 @@ class BotWireHistoryProvider(
             if answerer.seen is not None:
                 answerer.saw(await self._compact(agent, context, answerer.seen))
         with _written_by(agent):
+            context = await self._without_stored(context)
             await super().after_run(agent=agent, session=session, context=context, state=state)
+
+    async def _without_stored(self, context: SessionContext) -> SessionContext:
+        """Returns a context whose input does not begin with what the conversation ends with.
+
+        Agents of a workflow that share a session pass on the conversation, which is stored already.
+        """
+        given = context.input_messages
+        if not self.store_inputs or len(given) < 2:  # one message is what somebody says
+            return context
+        history = self._history(context.session_id)
+        stored: list[Item] = []
+        async for item in history.newest_first(page_size=min(len(given), MAX_PAGE)):
+            stored.append(item)
+            if len(stored) == len(given):
+                break
+        known = count_replayed(given, await off_loop(from_items, stored[::-1]))
+        if known:
+            context = copy.copy(context)
+            context.input_messages = given[known:]
+        return context
 
     async def _compact(
         self, agent: SupportsAgentRun, context: SessionContext, last: int | None
