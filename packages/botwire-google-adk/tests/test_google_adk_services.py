@@ -20,7 +20,7 @@ from google.adk.errors.input_validation_error import InputValidationError
 from google.adk.errors.session_not_found_error import SessionNotFoundError
 from google.adk.events import Event, EventActions
 from google.adk.memory.memory_entry import MemoryEntry
-from google.adk.sessions import Session
+from google.adk.sessions import InMemorySessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from google.genai import types
 
@@ -299,6 +299,24 @@ def test_if_two_copies_append_at_once_one_is_stale(place: Any) -> None:
             )
             assert [type(one) for one in outcomes].count(StaleSessionError) == 1
         assert len(texts(await service.get_session(**ONE))) == 4
+
+    run(test)
+
+
+def test_one_session_object_takes_events_at_the_same_time(place: Any) -> None:
+    # As ADK's live runs do: what the user says comes while the agent speaks.
+    async def test() -> None:
+        for service in (InMemorySessionService(), BotWireSessionService(**place)):
+            session = await service.create_session(**ONE)
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(5):
+                    actions = EventActions(state_delta={f"n{number}": number})
+                    event = said(str(number), "agent", actions=actions)
+                    tasks.create_task(service.append_event(session, event))
+            stored = await service.get_session(**ONE)
+            assert stored is not None
+            assert texts(stored) == texts(session) == list("01234")
+            assert stored.state == session.state == {f"n{number}": number for number in range(5)}
 
     run(test)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Unpack
+from weakref import WeakValueDictionary
 
 from google.adk.errors._stale_session_error import StaleSessionError
 from google.adk.errors.already_exists_error import AlreadyExistsError
@@ -37,6 +39,9 @@ from botwire_google_adk.stored import (
     state_delta,
     versions,
 )
+
+_appending: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
+"""By event loop and session object: held while an event is appended."""
 
 _STALE = (
     "The session has been modified in storage since it was loaded. "
@@ -179,6 +184,9 @@ class BotWireSessionService(Service, BaseSessionService):
     async def append_event(self, session: Session, event: Event) -> Event:
         """Stores an event with what it changes in the state, and adds it to the session.
 
+        Events that are appended to one session object at the same time, as in live runs, are stored
+        one after the other.
+
         Raises:
             SessionNotFoundError: The session is not stored, or was deleted.
             NotJSONError: The state would contain bytes that are not text; nothing changed.
@@ -187,6 +195,11 @@ class BotWireSessionService(Service, BaseSessionService):
         """
         check_type(session, Session, "session")
         check_type(event, Event, "event")
+        key = id(asyncio.get_running_loop()), id(session)
+        async with _appending.setdefault(key, asyncio.Lock()):
+            return await self._append(session, event)
+
+    async def _append(self, session: Session, event: Event) -> Event:
         if event.partial or any(one.id == event.id and one == event for one in session.events):
             return event  # an event that is delivered again is there once
         delta = state_delta(event.actions.state_delta)  # refused before the session changes
