@@ -25,7 +25,7 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from botwire import Memory
+from botwire import Memory, wire
 from botwire.cli import main
 from botwire.engines.opening import open_async_engine
 from botwire.engines.protocol import AsyncEngine
@@ -50,6 +50,7 @@ def address_of(url: str) -> str:
 def opened(url: str, key: str | None = None, **options: Any) -> Iterator[ClientConnection]:
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     options = {"compression": None, "open_timeout": SECONDS, **options}
+    headers |= options.pop("additional_headers", {})
     with connect(address_of(url), additional_headers=headers, **options) as line:
         yield line
 
@@ -131,6 +132,33 @@ def test_it_answers_as_over_http(server_url: str, namespace: str, case: str) -> 
         if "results" in each and case in ("write", "several", "surrogates", "long"):
             each["results"] = len(each["results"])
     assert (status, answer) == (over_http.status_code, expected)
+
+
+def test_values_of_items_come_apart_if_the_opening_request_asks(
+    server_url: str, namespace: str
+) -> None:
+    content = body(
+        {"op": "extend_history", "name": "h", "values": [["a"], {"b": 1}]},
+        {"op": "read_history", "name": "h"},
+        namespace=namespace,
+    )
+    asks = {"Accept": wire.APART}
+    with opened(server_url, additional_headers=asks) as line:
+        send(line, 1, content)
+        message = line.recv(SECONDS)
+        assert isinstance(message, str)
+        head, answer, values = message.split("\n")
+        assert json.loads(head)["headers"]["content-type"] == wire.APART
+        sizes = [item[2] for item in json.loads(answer)["results"][1]["items"]]
+        assert (sizes, values) == ([5, 7], '["a"]{"b":1}')
+        send(line, 2, body(get("k"), namespace=namespace))
+        assert "content-type" not in receive(line)[0]["headers"]
+        assert ask(line, "{")[0] == 400
+    for accepted, kind in ((wire.APART, wire.APART), ("*/*", "application/json")):
+        over_http = httpx.post(
+            f"{server_url}/v1/batch", content=content, headers={"Accept": accepted}
+        )
+        assert over_http.headers["Content-Type"].partition(";")[0] == kind
 
 
 def test_a_write_lands_once_whichever_way_it_is_sent_again(server_url: str, namespace: str) -> None:

@@ -108,6 +108,20 @@ def test_two_writes_are_two_requests() -> None:
     assert wire.IDEMPOTENCY_HEADER not in server.requests[-1].headers
 
 
+def test_items_are_read_as_text_and_from_older_servers_too(server_url: str, namespace: str) -> None:
+    value = {"a": ["é", None]}
+    for place in ("", "?channel=false"):
+        with Memory(namespace, url=server_url + place) as memory:
+            for _ in range(3):  # the third goes over the channel
+                memory.history("h").append(value)
+            items = memory.history("h").read()
+            assert {item.stored.value.held_text for item in items} == {'{"a":["\\u00e9",null]}'}
+            assert [item.value for item in items] == [value] * len(items)
+    old = Server().memory()
+    old.history("h").append(value)
+    assert [item.value for item in old.history("h").read()] == [value]
+
+
 @pytest.mark.parametrize("is_large", [True, False])
 async def test_others_run_between_encoding_and_sending_a_large_request(
     monkeypatch: pytest.MonkeyPatch, is_large: bool

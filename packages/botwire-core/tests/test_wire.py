@@ -531,6 +531,36 @@ def test_results_arrive_as_they_were_sent() -> None:
     assert wire.decode_results(operations, json.loads(body)) == results
 
 
+ITEMS = ops.ItemPage(
+    (
+        ops.HistoryItem(1, None, Json.of({"items": [[1, "a"]]}), MIN_TIME, 7, ops.Author("\ud800")),
+        ops.HistoryItem(2, "\ud800", Json.of('}\n{"é'), MAX_TIME, 0, None),
+        ops.HistoryItem(9, "x", Json.of(None), 5, 8, ops.Author(framework="f", key="k")),
+        ops.HistoryItem(10, None, Json.of(0), 5, 9, ops.Author("a\ud800")),
+    ),
+    True,
+)
+
+
+def test_results_arrive_with_the_values_of_items_apart() -> None:
+    operations = [*[operation for operation, _ in RESULTS], ops.ReadHistory("h")]
+    results = [*[result for _, result in RESULTS], ITEMS]
+    body = wire.encode_apart(operations, results)
+    assert body.isascii()
+    head, _, values = body.partition("\n")
+    assert wire.decode_results(operations, json.loads(head), values) == results
+
+
+@pytest.mark.parametrize(
+    "values", ["", '{"items":[[1,"a"]]}"}\\n{\\"\\u00e9"null', '{"items":[[1,"a"]]}"}']
+)
+def test_an_answer_that_lacks_values_is_a_protocol_error(values: str) -> None:
+    read = ops.ReadHistory("h")
+    head, _, _ = wire.encode_apart([read], [ITEMS]).partition("\n")
+    with pytest.raises(ProtocolError, match="values apart"):
+        wire.decode_results([read], json.loads(head), values)
+
+
 @pytest.mark.parametrize(
     "document",
     [None, [], {}, {"results": []}, {"results": [1, 2]}, {"results": ["x"]}, {"results": [True]}],
@@ -542,5 +572,6 @@ def test_an_answer_to_something_else_is_a_protocol_error(document: Any) -> None:
 
 @given(anything, st.sampled_from([operation for operation, _ in RESULTS]))
 def test_no_answer_makes_another_error(document: Any, operation: ops.Operation) -> None:
-    with contextlib.suppress(ProtocolError):
-        wire.decode_results([operation], {"results": [document]})
+    for values in (None, "{}"):
+        with contextlib.suppress(ProtocolError):
+            wire.decode_results([operation], {"results": [document]}, values)

@@ -59,6 +59,7 @@ _OF_OPENING = frozenset(name.encode() for name in REQUEST_HEADERS) | {
 # What its channel's requests share with it, its caller included: nobody is identified twice.
 _SHARED = ("app", "asgi", "client", "root_path", "scheme", "server", "state", CALLER)
 _UNTOLD = frozenset({b"content-length", b"content-type", b"vary"})
+_APART = wire.APART.encode()  # the only content type told: all others are JSON
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
@@ -376,7 +377,7 @@ class Channel(asyncio.Protocol):
             [
                 f"{quote(key.decode('latin-1'))}: {quote(value.decode('latin-1'))}"
                 for key, value in answer[0]["headers"]
-                if key not in _UNTOLD
+                if key not in _UNTOLD or value == _APART
             ]
         )
         shown = name if isinstance(name, int) else quote(name)

@@ -37,13 +37,13 @@ class BatchShortcut:
             return
         scope["route"] = self._route  # for the log and the metrics
         try:
-            body = await batches.answer(scope, receive)
+            body, kind = await batches.answer(scope, receive)
         except BotWireError as error:
             problem = problems.respond(problems.translate(error), scope[REQUEST_ID])
             await problem(scope, receive, send)
             return
         except ClientDisconnect:
             return  # the client has left
-        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", kind.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

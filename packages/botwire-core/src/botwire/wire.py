@@ -5,6 +5,9 @@ answer ``{"results": […]}``. An operation has the fields of its class; an omit
 default. A stored value is spliced into the text without being decoded or encoded. Bytes are sent as
 base64 under ``bytes`` instead of ``value``, times as ISO 8601 in UTC.
 
+A client that accepts `APART` gets the items of histories in a form that takes half as long to write
+and to read: their values are not decoded, and may never be.
+
 Results are recorded in the same form, to answer a retried request (see `Batch.idempotency_id`).
 """
 
@@ -22,6 +25,7 @@ from botwire.errors import (
     PayloadTooLargeError,
     ProtocolError,
 )
+from botwire.exact import Json
 from botwire.operations.annotations import field_of
 from botwire.operations.authors import Author
 from botwire.operations.codecs import Codec, MismatchError, quote
@@ -36,6 +40,11 @@ AUTHOR_HEADER = "BotWire-Author"
 """The header in which a client of the REST routes names its author: a name, or `Author` as JSON."""
 REQUEST_ID_HEADER = "X-Request-ID"
 """The header with the server's id of a request, which also appears in its logs."""
+APART = "application/vnd.botwire.apart"
+"""The media type of what `encode_apart` writes, for clients that accept it."""
+
+APART = "application/vnd.botwire.apart"
+"""The media type of an answer that has the values of items apart; see `encode_apart`."""
 
 
 _codecs: dict[type[Any], Codec] = {}
@@ -186,8 +195,46 @@ def encode_results(
     return f'{{{of}"results":[{",".join(texts)}]}}'
 
 
-def decode_results(operations: Sequence[ops.AnyOperation], document: object) -> ops.Results:
-    """Decodes a response body written by `encode_results`.
+def encode_apart(operations: Sequence[ops.AnyOperation], results: ops.Results) -> str:
+    """Returns the response body for a batch, with the values of items apart; see `APART`.
+
+    Its first line is like the body of `encode_results`, except that an item of `ReadHistory` is a
+    list: number, id, size of the value, time in microseconds, version, and the index of the author
+    among the `authors` of the page. The values follow, one directly after the other.
+    """
+    values: list[str] = []
+    texts = [
+        _encode_page(result, values)
+        if isinstance(operation, ops.ReadHistory)
+        else ops.declaration_of(operation).result.encode(result)
+        for operation, result in zip(operations, results, strict=True)
+    ]
+    return f'{{"results":[{",".join(texts)}]}}\n{"".join(values)}'
+
+
+def _encode_page(page: ops.ItemPage, values: list[str]) -> str:
+    authors: dict[Author, int] = {}
+    items = []
+    for seq, id, value, created_at, version, author in page.items:
+        text = value.text
+        values.append(text)
+        name = "null" if id is None else quote(id)
+        by = "null" if author is None else authors.setdefault(author, len(authors))
+        items.append(f"[{seq},{name},{len(text)},{created_at},{version},{by}]")
+    more = "true" if page.more else "false"
+    listed = ",".join(map(codec_of(Author).encode, authors))
+    return f'{{"items":[{",".join(items)}],"more":{more},"authors":[{listed}]}}'
+
+
+def decode_results(
+    operations: Sequence[ops.AnyOperation], document: object, values: str | None = None
+) -> ops.Results:
+    """Decodes a response body written by `encode_results` or `encode_apart`.
+
+    Args:
+        operations: The batch's operations.
+        document: The body, decoded; of `encode_apart`, the first line.
+        values: What follows that line; None if the body is one of `encode_results`.
 
     Raises:
         ProtocolError: The body is not the answer to these operations.
@@ -195,13 +242,36 @@ def decode_results(operations: Sequence[ops.AnyOperation], document: object) -> 
     results = document.get("results") if isinstance(document, dict) else None
     if not isinstance(results, list) or len(results) != len(operations):
         raise ProtocolError("the answer does not have one result per operation")
-    decoded = []
+    decoded: list[Any] = []
+    at = 0
     for i, (operation, part) in enumerate(zip(operations, results, strict=True)):
         try:
-            decoded.append(ops.declaration_of(operation).result.decode(part, None))
+            if values is not None and isinstance(operation, ops.ReadHistory):
+                page, at = _decode_page(part, values, at)
+                decoded.append(page)
+            else:
+                decoded.append(ops.declaration_of(operation).result.decode(part, None))
         except (MismatchError, ConfigurationError) as bad:
             raise ProtocolError(f"results[{i}] of the answer must be or hold {bad}") from None
     return decoded
+
+
+def _decode_page(part: Any, values: str, at: int) -> tuple[ops.ItemPage, int]:
+    """Returns a page whose first value begins at a position, and where its last one ends."""
+    items = []
+    try:
+        authors = [codec_of(Author).decode(author, None) for author in part["authors"]]
+        for seq, id, size, created_at, version, by in part["items"]:
+            value = Json.from_text(values[at : at + size])
+            author = None if by is None else authors[by]
+            items.append(ops.HistoryItem(seq, id, value, created_at, version, author))
+            at += size
+        more = part["more"]
+    except (LookupError, TypeError, ValueError):
+        at = len(values) + 1
+    if at > len(values):
+        raise MismatchError("a page of items, with their values apart")
+    return ops.ItemPage(tuple(items), more), at
 
 
 def _object(

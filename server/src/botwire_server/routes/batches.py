@@ -16,7 +16,9 @@ from botwire_server import bodies, service
 from botwire_server.routes import describing
 from botwire_server.routes.applying import encoded
 from botwire_server.routes.reading import decode_json, digest, idempotency_id, when_short
+from botwire_server.scopes import HEADERS
 
+_APART = wire.APART.encode()
 # Agents read the same few keys and conversations again and again. Such a request is decoded once.
 _BRIEF, _MOST_BRIEF = 512, 1024  # bytes of a body whose batch is kept, and how many are
 _brief: dict[tuple[bytes, int], ops.Batch] = {}
@@ -24,11 +26,12 @@ _brief: dict[tuple[bytes, int], ops.Batch] = {}
 
 async def apply_batch(request: Request) -> Response:
     """Applies a batch; `botwire.wire` defines its form."""
-    return Response(await answer(request.scope, request.receive), media_type="application/json")
+    body, kind = await answer(request.scope, request.receive)
+    return Response(body, media_type=kind)
 
 
-async def answer(scope: Scope, receive: Receive) -> bytes:
-    """Applies the batch in a request, and returns the body of the answer."""
+async def answer(scope: Scope, receive: Receive) -> tuple[bytes, str]:
+    """Applies the batch in a request, and returns the body of the answer and its media type."""
     body = await bodies.read(receive)
     name = idempotency_id(scope)
     most = scope["app"].state.settings.max_batch
@@ -45,12 +48,14 @@ async def answer(scope: Scope, receive: Receive) -> bytes:
                 _brief.clear()
             _brief[body, most] = batch
     results = await service.apply_batch(scope, batch)
-    return await encoded(
-        scope,
-        batch.operations,
-        lambda: wire.encode_results(batch.operations, results).encode(),
-        len(body),
+    apart = _APART in scope[HEADERS].get(b"accept", b"") and any(
+        isinstance(one, ops.ReadHistory) for one in batch.operations
     )
+    encode = wire.encode_apart if apart else wire.encode_results
+    text = await encoded(
+        scope, batch.operations, lambda: encode(batch.operations, results).encode(), len(body)
+    )
+    return text, wire.APART if apart else "application/json"
 
 
 def describe() -> dict[str, Any]:

@@ -35,6 +35,7 @@ from botwire.operations import Batch, ChangePage, Results, halving
 from botwire.operations.codecs import MismatchError
 
 _HEALTH_PATH = "/healthz"
+_ACCEPTED = f"{wire.APART}, application/json"  # older servers answer in JSON
 USES_CHANNEL = True
 """Whether channels are used unless the URL or the caller says otherwise."""
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
@@ -83,7 +84,7 @@ class HTTPEngine:
         self._endpoint = httpx.URL(self.url + wire.BATCH_PATH)
         self._api_key = api_key
         self._timeout = timeout
-        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self._headers = {"Content-Type": "application/json", "Accept": _ACCEPTED}
         if parsed.host in ("localhost", "127.0.0.1", "::1"):
             # On one machine, compressing an answer takes longer than sending it.
             self._headers["Accept-Encoding"] = "identity"
@@ -110,13 +111,16 @@ class HTTPEngine:
         if goes_through_proxy(url.scheme, url.host):
             return None
         secure = url.scheme == "https"
-        key = "Authorization"
         target = Target(
             secure,
             url.raw_host.decode(),
             url.port or (443 if secure else 80),
             url.raw_path.decode().rstrip("/") + wire.CHANNEL_PATH,
-            {key: self._headers[key]} if key in self._headers else {},
+            {
+                name: value
+                for name, value in self._headers.items()
+                if name in ("Accept", "Authorization")
+            },
         )
         return Channels(target, _trusting if secure else None, verdict_of(self.url))
 
@@ -274,8 +278,12 @@ class HTTPEngine:
         )
 
     def _read(self, batch: Batch, answer: Answer) -> Results:
+        values = None
         try:
-            document = decode(answer.content.decode())
+            text = answer.content.decode()
+            if answer.kind == wire.APART:
+                text, _, values = text.partition("\n")
+            document = decode(text)
         except (ValueError, RecursionError):
             document = None
         is_json = isinstance(document, dict) and answer.kind.endswith("json")
@@ -291,7 +299,7 @@ class HTTPEngine:
                 f"{self.url} is not a BotWire server: it answered {wire.BATCH_PATH} with HTTP "
                 f"status {answer.status} and content type {answer.kind}"
             )
-        return wire.decode_results(batch.operations, document)
+        return wire.decode_results(batch.operations, document, values)
 
     def sweep(self) -> None:
         """Does nothing: the server sweeps on its own."""

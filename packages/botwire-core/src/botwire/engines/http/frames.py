@@ -170,10 +170,11 @@ def _read(message: bytes) -> tuple[int, Answer] | None:
     try:
         head: Any = decode(line.decode())
         number, status = head["id"], head["status"]
-        name = head.get("headers", {}).get(_ID_HEADER)
+        headers = head.get("headers", {})
+        name, kind = headers.get(_ID_HEADER), headers.get("content-type", "application/json")
         is_last = head.get("more") is not True
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         number = status = None
     if type(number) is not int or type(status) is not int:
         return None
-    return number, Answer(status, content, "application/json", name, is_last)
+    return number, Answer(status, content, str(kind), name, is_last)
