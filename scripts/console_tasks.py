@@ -137,6 +137,60 @@ def watch_an_agent_write(page: Any, site: Site) -> None:
     page.locator(".live.on").wait_for()
 
 
+def watch_messages_change(page: Any, site: Site) -> None:
+    """A conversation shows what is corrected, deleted, and more than fits on a page."""
+    with site.memory() as memory:
+        history = memory.history("watched")
+        page.goto(f"{site.url}/conversation?ns=user-123&name=watched")
+        page.locator(".live.on").wait_for()
+        call = ToolCall("1", "forecast", {"place": "Oslo"})
+        history.extend([Message("user", f"Number {n}.").to_item() for n in range(3)])
+        history.append(Message("assistant", "I look.", tool_calls=(call,)).to_item())
+        page.get_by_text("no answer here").wait_for()
+        page.locator(".call summary").click()
+        history.update(2, Message("user", "Corrected.").to_item())
+        page.get_by_text("Corrected.").wait_for()
+        assert page.locator(".call[open]").count() == 1  # what differs alone is replaced
+        history.append(Message("tool", "rain", tool_call_id="1").to_item())
+        page.get_by_text("no answer here").wait_for(state="detached")
+        assert page.locator(".turns > li").count() == 4  # the answer is with its call
+        history.delete(1)
+        page.get_by_text("Number 0.").wait_for(state="detached")
+        history.extend([Message("user", f"Many {n}.").to_item() for n in range(100)])
+        page.get_by_text("Many 99.").wait_for()
+        page.get_by_text("Show earlier messages").click()
+        page.get_by_text("Many 30.").wait_for()
+        history.clear()
+        page.get_by_text("Nothing is left here").wait_for()
+
+
+def lose_an_answer(page: Any, site: Site) -> None:
+    """An answer with an error replaces nothing that is shown, and is asked for again."""
+
+    def refuse(route: Any) -> None:
+        route.fulfill(status=503, content_type="text/html", body=f"<main><{MARK}></main>")
+
+    with site.memory("lost") as memory:
+        memory.set_many({f"k{n:03}": n for n in range(80)})
+        page.goto(f"{site.url}/keys?ns=lost")
+        page.route("**/keys?**", refuse)
+        page.locator(".more").click()
+        page.get_by_text("This failed: try again").wait_for()
+        page.unroute("**/keys?**")
+        page.locator(".more").click()
+        page.get_by_role("link", name="k079").wait_for()
+        page.goto(f"{site.url}/live?ns=lost")
+        page.locator(".live.on").wait_for()
+        page.route("**/live?**", refuse)
+        memory.set("while refused", 1)
+        page.locator(".live.off").wait_for()
+        page.get_by_role("link", name="k079").wait_for()
+        page.unroute("**/live?**")
+        page.get_by_role("link", name="while refused").wait_for()
+        page.locator(".live.on").wait_for()
+        assert page.locator(MARK).count() == 0
+
+
 def compare_two_steps(page: Any, site: Site) -> None:
     """A thread is a timeline; two of its steps are compared."""
     page.goto(f"{site.url}/threads?ns=user-123")
@@ -282,6 +336,8 @@ TASKS: tuple[Callable[[Any, Site], None], ...] = (
     skip_to_the_content,
     read_a_conversation,
     watch_an_agent_write,
+    watch_messages_change,
+    lose_an_answer,
     compare_two_steps,
     edit_one_key_by_two,
     ask_what_is_recalled,

@@ -52,6 +52,18 @@ class Parsed(HTMLParser):
             if name == tag and having.items() <= attributes.items()
         ]
 
+    def form(self, action: str) -> list[tuple[str, str]]:
+        """Returns the fields of the first form with this action."""
+        names = [name for name, _ in self.tags]
+        start = self.tags.index(("form", self.all("form", action=action)[0]))
+        rest = [one for one in names[start + 1 :] if one == "form"]
+        end = start + 1 + names[start + 1 :].index("form") if rest else len(names)
+        return [
+            (str(one["name"]), str(one.get("value") or ""))
+            for name, one in self.tags[start:end]
+            if name == "input" and "name" in one
+        ]
+
     def links(self, view: str) -> list[str]:
         """Returns the links in the rows of a list that lead to this view."""
         found = [

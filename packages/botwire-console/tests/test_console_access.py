@@ -81,6 +81,21 @@ def test_a_key_is_exchanged_for_a_cookie(keyed: Keyed) -> None:
     assert stranger.get("keys", ns="ada").status_code == 401
 
 
+def test_a_form_sent_after_the_session_ended_writes_nothing_and_says_so(keyed: Keyed) -> None:
+    url, keys = keyed
+    stranger = Browser(url)
+    for view in ("key", "key/delete"):
+        answer = stranger.post(address(view, ns="ada", key="prefs"), version=1, value="2")
+        assert answer.status_code == 401
+        page = parse(answer)
+        assert "nothing was written" in page.text
+        # Signing in here leads to a page that exists.
+        (following,) = page.all("input", name="next")
+        signed_in = stranger.post("sign-in", key=keys["all"], next=following["value"])
+        assert stranger.http.get(signed_in.headers["Location"]).status_code == 200
+        stranger.post("sign-out")
+
+
 @pytest.mark.parametrize(
     "following", ["https://evil.example", "//evil.example", "/console\\@evil", "javascript:x", ""]
 )
@@ -265,10 +280,13 @@ def test_quotas_and_the_audit_log_are_as_everywhere(keyed: Keyed) -> None:
     url, keys = keyed
     browser = Browser(url, keys["two writes"])
     written = [
-        browser.post(address("key", ns="quota", key=f"k{n}"), version=0, value="1").status_code
+        browser.post(address("key", ns="quota", key=f"k{n}"), version=0, value="[1]")
         for n in range(3)
     ]
-    assert written == [303, 303, 429]
+    assert [answer.status_code for answer in written] == [303, 303, 429]
+    page = parse(written[-1])
+    assert "[1]" in "".join(page.texts("textarea"))  # what was typed is not lost
+    assert "quota" in page.text
     version = browser.version("key", ns="quota", key="k0")
     gone = browser.post(address("key/delete", ns="quota", key="k0"), version=version)
     assert gone.status_code == 303

@@ -39,13 +39,13 @@ TAGS = (
 )
 ATTRIBUTES = (
     "action alt aria-current aria-hidden aria-label aria-labelledby autocomplete autofocus charset "
-    "checked class content data-all data-append data-later data-live data-seq datetime defer dir "
+    "checked class content data-all data-live data-seq datetime defer dir "
     "disabled for formaction height href hx-get hx-swap hx-target http-equiv id inputmode lang "
     "loading max maxlength method min name placeholder points preserveaspectratio readonly "
     "rel required reversed role rows scope selected size spellcheck src tabindex title type value "
     "viewbox width"
 )
-ADDRESSES = ("action", "formaction", "href", "src", "hx-get", "data-live", "data-append")
+ADDRESSES = ("action", "formaction", "href", "src", "hx-get", "data-live")
 
 
 def check(answer: httpx.Response) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from botwire import Author, Memory
-from tests.browsing import Browser, address, all_rows, squeezed
+from tests.browsing import Browser, address, all_rows, parse, squeezed
 
 
 def test_a_tree_of_names(memory: Memory, namespace: str, browser: Browser) -> None:
@@ -101,12 +101,33 @@ def test_what_is_no_json_is_not_saved_and_not_lost(
         ("", "line 1"),
         ("[" * 5000, "JSON"),
         ("9" * 5000, "JSON"),
+        ("[1e400]", "inf"),
     ):
         answer = browser.post(here, version=0, value=text)
         assert answer.status_code == 422, text[:20]
         assert why in answer.text
         assert text[:100].replace('"', "&#34;") in answer.text
     assert memory.get("k") is None
+
+
+def test_forms_lead_to_the_namespace_they_were_in(server_url: str, browser: Browser) -> None:
+    for name in ("plain", "a b%41", "odd\u200b\nname", "\ud800"):
+        with Memory(name, url=server_url) as memory:
+            memory.set(f"{name}/k", "found")
+        page = browser.see("key", ns=name, prefix=f"{name}/")
+        for action in ("search", "key"):
+            fields = dict(page.form(f"/console/{action}"))
+            if action == "key":
+                fields["key"] = "new"
+            else:
+                fields["q"] = "found"
+            # A browser sends a line end in a field as two characters.
+            sent = {one: str(value).replace("\n", "\r\n") for one, value in fields.items()}
+            answer = browser.http.get(f"/console/{action}", params=sent)
+            if action == "key":
+                assert answer.headers["Location"] == address("key", ns=name, key=f"{name}/new")
+            else:
+                assert address("key", ns=name, key=f"{name}/k") in parse(answer).links("key")
 
 
 def test_two_people_edit_one_key(memory: Memory, namespace: str, browser: Browser) -> None:

@@ -11,11 +11,12 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from botwire.clock import SECOND, now, to_datetime
-from botwire.errors import InvalidRequestError
+from botwire.errors import APIError, BotWireError, InvalidRequestError
 from botwire.exact import Json
 from botwire.operations import Author
 from botwire_console.rendering import show
 from botwire_console.visit import whole
+from botwire_server import problems
 
 MOST_EDITED = 200_000
 """The longest JSON text, in characters, that is shown and edited in a page."""
@@ -134,6 +135,14 @@ def pretty(value: Any) -> str:
 def time_of(at: int | None) -> datetime | None:
     """Returns a stored time."""
     return None if at is None else to_datetime(at)
+
+
+def refusal_of(failure: BotWireError) -> APIError:
+    """Returns the error to show beside the text that was not stored."""
+    error = problems.translate(failure)
+    if isinstance(error, InvalidRequestError):
+        return InvalidRequestError(str(error), status=422)  # as all forms of the console answer
+    return error
 
 
 def differences(theirs: str, mine: str) -> Iterator[tuple[str, str]]:

@@ -36,6 +36,12 @@ async def answer_stranger(scope: Scope, receive: Callable[..., Any]) -> Response
     if headers.get(b"sec-fetch-site") == b"cross-site" and scope["method"] == "GET":
         # A browser withholds the cookie if another site led here, but not if this page does.
         return rendering.html(rendering.render("again.html"))
+    if scope["method"] == "POST":
+        refusal = (
+            "You are no longer signed in, so nothing was written. "
+            "Sign in in another tab, then reload this page to send the form again."
+        )
+        return _page(scope, refusal, ROOT)
     return _page(scope)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope
@@ -58,7 +58,7 @@ class Visit:
         self.scope = scope
         self._receive = receive
         self.caller: Caller = scope[CALLER]
-        self.query = dict(_pairs(scope["query_string"]))
+        self.query = dict(_decoded(*pair) for pair in _pairs(scope["query_string"]))
 
     # --- what is asked for ------------------------------------------------------------------
 
@@ -194,6 +194,13 @@ def whole(text: str, name: str, most: int = 2**63 - 1) -> int | None:
     if not (text.strip().isascii() and text.strip().isdecimal() and len(text) <= 19):
         raise InvalidRequestError(f"{name} must be a whole number, not {text!r:.40}")
     return min(int(text), most)
+
+
+def _decoded(name: str, value: str) -> tuple[str, str]:
+    """Returns a parameter; one that a form had to encode begins with ``~``."""
+    if name.startswith("~"):
+        return name[1:], unquote(value, errors="surrogatepass")
+    return name, value
 
 
 def _pairs(raw: bytes) -> list[tuple[str, str]]:

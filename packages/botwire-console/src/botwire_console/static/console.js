@@ -19,6 +19,9 @@ function showTimes(root) {
 let stream = null;
 let retry = 0;
 let pending = 0;
+let isBusy = false;
+let isStale = false; // whether something changed during a refresh
+const served = new WeakMap(); // the markup of each message as the server sent it
 
 function say(state, text) {
   for (const shown of document.querySelectorAll(".live")) {
@@ -27,18 +30,79 @@ function say(state, text) {
   }
 }
 
-function refresh(region) {
-  if (region.dataset.append) {
-    const seqs = [...region.querySelectorAll("[data-seq]")].map((one) => Number(one.dataset.seq));
-    const after = Math.max(Number(region.dataset.later), ...seqs);
-    return htmx.ajax("GET", `${region.dataset.append}&after=${after}`, { target: region, swap: "beforeend" });
+const messages = (root) => [...root.querySelectorAll("[data-seq]")];
+const seq = (message) => Number(message.dataset.seq);
+
+function keep(root) {
+  for (const one of messages(root)) if (!served.has(one)) served.set(one, one.outerHTML);
+}
+
+async function load() {
+  const answer = await fetch(location.href, { headers: { "HX-Request": "true" } });
+  if (answer.headers.has("HX-Refresh")) location.reload(); // the session ended
+  if (!answer.ok) throw new Error(answer.statusText);
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
+// Replaces only the messages that differ, so one that is unfolded stays so. Returns false if that cannot
+// be done: without a message that is in both lists, those between them are unknown. Latest ones before
+// it are left out, because they may be answers that the list shows with their calls.
+function merge(list, latest) {
+  const [isAll, wasAll] = [latest, list].map((one) => !one.querySelector(".earlier"));
+  const shown = new Set(messages(list).map(seq));
+  const first = messages(latest).findIndex((one) => shown.has(seq(one)));
+  if (first < 0 || (isAll && !wasAll)) return false;
+  const fresh = messages(latest).slice(isAll ? 0 : first);
+  const seqs = new Set(fresh.map(seq));
+  for (const old of messages(list)) {
+    if ((isAll || seq(old) >= seq(fresh[0])) && !seqs.has(seq(old))) old.remove();
   }
-  return htmx.ajax("GET", location.href, { target: region, swap: "outerHTML", select: `#${region.id}` });
+  for (const one of fresh) {
+    const next = messages(list).find((old) => seq(old) >= seq(one));
+    if (!next) list.append(one);
+    else if (seq(next) !== seq(one)) next.before(one);
+    else if (served.get(next) !== one.outerHTML) next.replaceWith(one);
+  }
+  return true;
+}
+
+function update(region, page) {
+  const fresh = page.getElementById(region.id);
+  keep(fresh);
+  const [list, latest] = [region, fresh].map((one) => one.querySelector(".turns"));
+  if (!list || !latest || !merge(list, latest)) { region.replaceWith(fresh); htmx.process(fresh); }
+  const facts = page.getElementById("facts");
+  if (facts) document.getElementById("facts").replaceWith(facts);
+  showTimes(document);
+}
+
+async function refresh() {
+  isStale = true;
+  if (isBusy) return;
+  isBusy = true;
+  try {
+    while (isStale) {
+      isStale = false;
+      const page = await load();
+      update(document.querySelector("[data-live]"), page);
+    }
+  } catch {
+    isStale = false;
+    lost();
+  } finally {
+    isBusy = false;
+  }
 }
 
 function onChange() {
-  clearTimeout(pending);
-  pending = setTimeout(() => document.querySelectorAll("[data-live]").forEach(refresh), 200);
+  pending ||= setTimeout(() => { pending = 0; refresh(); }, 200);
+}
+
+function lost() {
+  say("off", "Reconnecting");
+  stream?.close();
+  clearTimeout(retry);
+  retry = setTimeout(follow, 1000);
 }
 
 function follow() {
@@ -47,34 +111,23 @@ function follow() {
   clearTimeout(retry);
   if (!region || document.hidden) return;
   stream = new EventSource(region.dataset.live);
-  let wasLost = region.dataset.lost === "1";
-  stream.onopen = () => {
-    say("on", "Live");
-    if (wasLost) onChange(); // what was written meanwhile
-    wasLost = false;
-    delete region.dataset.lost;
-  };
+  stream.onopen = () => { say("on", "Live"); onChange(); }; // what was written meanwhile
   stream.addEventListener("change", onChange);
   stream.addEventListener("problem", () => say("off", "Not live: reload the page"));
-  stream.onerror = () => {
-    say("off", "Reconnecting");
-    wasLost = true;
-    region.dataset.lost = "1";
-    stream.close();
-    clearTimeout(retry);
-    retry = setTimeout(follow, 1000);
-  };
+  stream.onerror = () => { lost(); load().catch(() => {}); }; // the session may have ended
 }
 
-document.addEventListener("visibilitychange", () => {
-  const region = document.querySelector("[data-live]");
-  if (region && document.hidden) region.dataset.lost = "1";
-  follow();
-});
+document.addEventListener("visibilitychange", follow);
 
 // --- the rest --------------------------------------------------------------------------------------
 
-document.addEventListener("htmx:after:swap", () => showTimes(document));
+document.addEventListener("htmx:after:swap", () => { keep(document); showTimes(document); });
+for (const name of ["htmx:response:error", "htmx:error"]) {
+  document.addEventListener(name, (event) => {
+    const link = event.target.closest?.(".more");
+    if (link) link.textContent = "This failed: try again";
+  });
+}
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select");
   if (event.key === "/" && !typing) {
@@ -89,5 +142,6 @@ document.addEventListener("change", (event) => {
   if (all) all.form.querySelectorAll("input[type=checkbox]").forEach((box) => { box.checked = all.checked; });
 });
 
+keep(document);
 showTimes(document);
 follow();

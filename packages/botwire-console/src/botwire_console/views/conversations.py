@@ -54,24 +54,17 @@ def title_of(stat: ops.HistoryStat) -> str:
 
 
 async def show(visit: Visit) -> Response:
-    """Shows the end of a conversation, or the items before or after a given one."""
+    """Shows the end of a conversation, or the items before a given one."""
     namespace, name = visit.namespace, visit.need("name")
-    before, after = visit.number("before"), visit.number("after")
+    before = visit.number("before")
     archived = visit.query.get("archived") == "1"
-    read = ops.ReadHistory(
-        name,
-        after or 0,
-        before,
-        SHOWN,
-        newest_first=after is None,
-        archived=archived,
-    )
-    if visit.is_partial and (before is not None or after is not None):
+    read = ops.ReadHistory(name, 0, before, SHOWN, newest_first=True, archived=archived)
+    if visit.is_partial and before is not None:
         page = await visit.apply(namespace, read)
         stat = None
     else:
         stat, page = await visit.apply_all(namespace, ops.StatHistory(name), read)
-    items = list(page.items) if after is not None else list(reversed(page.items))
+    items = list(reversed(page.items))
     shown = await visit.work(lambda: turns(items))
     return await visit.page(
         "conversation.html" if stat is not None else "conversation_turns.html",
@@ -81,8 +74,7 @@ async def show(visit: Visit) -> Response:
         title="" if stat is None else title_of(stat),
         metadata={} if stat is None else stat.metadata.value,
         turns=shown,
-        earlier=items[0].seq if after is None and page.more else None,
-        later=items[-1].seq if items else after or 0,
+        earlier=items[0].seq if page.more else None,
         is_end=before is None,
         archived=archived,
         recipe=recipe(

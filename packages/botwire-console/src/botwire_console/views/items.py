@@ -7,8 +7,16 @@ from typing import Any
 from starlette.responses import Response
 
 from botwire import operations as ops
-from botwire.errors import ConflictError, InvalidRequestError, NotFoundError
-from botwire_console.editing import UNCHANGED, Draft, StoredValue, differences, text_of, time_of
+from botwire.errors import BotWireError, ConflictError, InvalidRequestError, NotFoundError
+from botwire_console.editing import (
+    UNCHANGED,
+    Draft,
+    StoredValue,
+    differences,
+    refusal_of,
+    text_of,
+    time_of,
+)
 from botwire_console.recipes import address, recipe
 from botwire_console.visit import Visit
 
@@ -28,9 +36,6 @@ async def save(visit: Visit) -> Response:
         value = await visit.work(draft.decode)
         operation = ops.UpdateItem(name, value, seq, if_version=draft.version)
         version = await visit.apply(namespace, operation)
-    except InvalidRequestError as error:
-        stored = await _read(visit, namespace, name, seq)
-        return await _page(visit, namespace, name, seq, stored, 422, draft=draft, error=error)
     except ConflictError:
         stored = await _read(visit, namespace, name, seq)
         lines: list[tuple[str, str]] = []
@@ -38,6 +43,12 @@ async def save(visit: Visit) -> Response:
             lines = await visit.work(lambda: list(differences(text, draft.text)))
         return await _page(
             visit, namespace, name, seq, stored, 409, draft=draft, lines=lines, conflict=True
+        )
+    except BotWireError as failure:  # the page keeps what was typed
+        stored = await _read(visit, namespace, name, seq)
+        error = refusal_of(failure)
+        return await _page(
+            visit, namespace, name, seq, stored, error.status, draft=draft, error=error
         )
     return visit.go("item", ns=namespace, name=name, seq=seq, saved=version)
 

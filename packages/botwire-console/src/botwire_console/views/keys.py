@@ -8,9 +8,17 @@ from typing import Any
 from starlette.responses import Response
 
 from botwire import operations as ops
-from botwire.errors import ConflictError, InvalidRequestError
+from botwire.errors import BotWireError, ConflictError
 from botwire.names import MAX_NAME_BYTES, to_bytes
-from botwire_console.editing import UNCHANGED, Draft, StoredValue, differences, text_of, time_of
+from botwire_console.editing import (
+    UNCHANGED,
+    Draft,
+    StoredValue,
+    differences,
+    refusal_of,
+    text_of,
+    time_of,
+)
 from botwire_console.recipes import address, recipe
 from botwire_console.visit import Visit
 
@@ -121,6 +129,8 @@ async def show(visit: Visit) -> Response:
     """Shows a key; one that does not exist can be created here."""
     namespace = visit.namespace
     key = visit.query.get("key", "")
+    if key and (folder := visit.query.get("under")):
+        return visit.go("key", ns=namespace, key=folder + key)
     if not key:
         return await visit.page("key_new.html", ns=namespace, prefix=visit.query.get("prefix", ""))
     stored, _ = await _read(visit, namespace, key)
@@ -138,10 +148,11 @@ async def save(visit: Visit) -> Response:
         ttl = draft.ttl(None if entry is None else entry.expires_at)
         operation = ops.PutKey(key, value, ttl, draft.version)
         version = await visit.apply(namespace, operation)
-    except InvalidRequestError as error:
-        return await _page(visit, namespace, key, stored, 422, draft=draft, error=error)
     except ConflictError:
         return await _conflict(visit, namespace, key, draft)
+    except BotWireError as failure:  # the page keeps what was typed
+        error = refusal_of(failure)
+        return await _page(visit, namespace, key, stored, error.status, draft=draft, error=error)
     return visit.go("key", ns=namespace, key=key, saved=version)
 
 

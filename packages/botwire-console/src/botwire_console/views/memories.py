@@ -9,9 +9,17 @@ from starlette.responses import Response
 
 from botwire import operations as ops
 from botwire.clock import SECOND, now
-from botwire.errors import ConfigurationError, ConflictError, InvalidRequestError, NotFoundError
+from botwire.errors import BotWireError, ConflictError, InvalidRequestError, NotFoundError
 from botwire.exact import Json
-from botwire_console.editing import UNCHANGED, Draft, StoredValue, differences, pretty, time_of
+from botwire_console.editing import (
+    UNCHANGED,
+    Draft,
+    StoredValue,
+    differences,
+    pretty,
+    refusal_of,
+    time_of,
+)
 from botwire_console.recipes import address, recipe
 from botwire_console.visit import Visit
 
@@ -78,13 +86,14 @@ async def save(visit: Visit) -> Response:
         keeps = record.text == entry.text  # an embedding belongs to its text
         put = ops.PutRecords(collection, (record,), keep_embedding=keeps)
         (version,) = await visit.apply(namespace, put)
-    except (ConfigurationError, InvalidRequestError) as error:
-        return await _page(visit, entry, 422, draft=draft, error=error)
     except ConflictError:
         entry = await _read(visit)
         stored = document(entry)
         lines = await visit.work(lambda: list(differences(stored, draft.text)))
         return await _page(visit, entry, 409, draft=draft, lines=lines, conflict=True)
+    except BotWireError as failure:  # the page keeps what was typed
+        error = refusal_of(failure)
+        return await _page(visit, entry, error.status, draft=draft, error=error)
     return visit.go("memory", ns=namespace, c=collection, id=id, saved=version)
 
 
