@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext
 from strands import Agent, tool
+from strands.agent.conversation_manager import SlidingWindowConversationManager
 from strands.hooks import BeforeToolCallEvent, HookProvider, HookRegistry
 from strands.memory import InvocationTrigger, MemoryManager
 from strands.memory.types import AddMessagesContext
-from strands.session import SnapshotSessionManager
+from strands.session import FileSessionManager, SnapshotSessionManager
 from strands.types.exceptions import EventLoopException, SessionException, StorageError
 from strands.types.session import Session, SessionMessage, SessionType
 
@@ -199,22 +200,8 @@ def test_a_refused_answer_keeps_the_results_of_tools_and_their_prompt(place: Any
 
 def test_an_agent_that_was_broken_off_goes_on_after_another_spoke(place: Any) -> None:
     async def run() -> Agent:
-        inside = asyncio.Event()
-
-        @tool
-        async def look() -> str:
-            """Looks."""
-            inside.set()
-            await asyncio.Event().wait()
-            return "never"
-
-        agent = open_agent(place, tools=[look])
-        agent.model = Overtaken(calls="look")
-        task = asyncio.create_task(agent.invoke_async("one"))
-        await inside.wait()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        agent = open_agent(place)
+        await broken_off(agent, "one")
         await open_agent(place).invoke_async("three")
         await agent.invoke_async("two")
         return agent
@@ -226,6 +213,84 @@ def test_an_agent_that_was_broken_off_goes_on_after_another_spoke(place: Any) ->
     answers = [str(message).count("'toolResult'") for message in agent.messages]
     assert answers == [0, *calls[:-1]]
     assert texts(open_agent(place))[-1] == texts(agent)[-1]
+
+
+async def broken_off(agent: Agent, prompt: str) -> None:
+    """Lets an agent begin to run a tool, and nothing after that."""
+    inside = asyncio.Event()
+
+    @tool
+    async def look() -> str:
+        """Looks."""
+        inside.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    agent.tool_registry.process_tools([look])
+    agent.model = Overtaken(calls="look")
+    task = asyncio.create_task(agent.invoke_async(prompt))
+    await inside.wait()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def test_a_window_is_not_shortened_by_calls_that_were_broken_off(
+    place: Any, tmp_path: Path
+) -> None:
+    def open_it(*, stock: bool) -> Agent:
+        if not stock:
+            return open_agent(place, conversation_manager=SlidingWindowConversationManager(6))
+        return Agent(
+            model=ScriptedModel(),
+            session_manager=FileSessionManager("ada", storage_dir=str(tmp_path / "stock")),
+            conversation_manager=SlidingWindowConversationManager(6),
+            callback_handler=None,
+        )
+
+    shown = []
+    for stock in (True, False):
+        for turn in range(4):
+            asyncio.run(broken_off(open_it(stock=stock), f"{turn}"))
+            open_it(stock=stock)(f"again {turn}")
+        agent = open_it(stock=stock)
+        shown.append([(one["role"], list(one["content"][0])) for one in agent.messages])
+        assert texts(agent)[:1] == ["3"]
+    assert shown[0] == shown[1]
+
+
+def test_what_a_tool_returns_late_replaces_the_answer_that_it_was_broken_off(place: Any) -> None:
+    @tool
+    def look() -> str:
+        """Looks."""
+        open_agent(place)("three")  # another process takes the call for one that was broken off
+        return "12 degrees"
+
+    agent = open_agent(place, tools=[look])
+    agent.model = Overtaken(calls="look")
+    refused(agent, "two")
+    answer = open_agent(place).messages[2]
+    assert "12 degrees" in str(answer)
+    assert str(open_agent(place).messages).count("'toolResult'") == 1
+
+
+def test_a_message_that_strands_left_empty_is_not_shown(place: Any) -> None:
+    class Gone(BaseException):
+        """What Strands does not take for an error of the tool."""
+
+    @tool
+    def leave() -> str:
+        """Leaves."""
+        raise Gone
+
+    agent = open_agent(place, tools=[leave])
+    agent.model = Overtaken(calls="leave")
+    with suppress(Gone):
+        agent("two")
+    assert all(message["content"] for message in open_agent(place).messages)
+    calls = [str(message).count("'toolUse'") for message in open_agent(place).messages]
+    answers = [str(message).count("'toolResult'") for message in open_agent(place).messages]
+    assert answers == [0, *calls[:-1]]
 
 
 def test_an_interrupted_agent_resumes_in_another_process(place: Any) -> None:

@@ -63,6 +63,11 @@ def is_question(message: StrandsMessage) -> bool:
     return message["role"] == "user" and not _results(message)
 
 
+def has_calls(message: StrandsMessage) -> bool:
+    """Returns whether a message calls tools."""
+    return bool(_call_ids(message).calls)
+
+
 def has_results(message: StrandsMessage) -> bool:
     """Returns whether a message holds what tools returned."""
     return bool(_results(message))
@@ -74,9 +79,7 @@ def is_placeholder(message: StrandsMessage) -> bool:
     An agent object whose run was interrupted adds it before its next prompt.
     """
     results = _results(message)
-    return bool(results) and all(
-        result["status"] == "error" and result["content"] == _BROKEN_OFF for result in results
-    )
+    return bool(results) and all(map(_is_broken_off, results))
 
 
 def only_answers(item: Item) -> bool:
@@ -86,9 +89,24 @@ def only_answers(item: Item) -> bool:
 
 def paired(messages: Iterable[StrandsMessage]) -> list[StrandsMessage]:
     """Returns messages in which each call is answered by the next message, as models demand."""
-    whole = pair_answers(messages, ids=_call_ids, close=_close, select=_select)
+    messages = list(messages)
+    answered = {
+        result["toolUseId"]
+        for message in messages
+        for result in _results(message)
+        if not _is_broken_off(result)
+    }
+    # What another process's tool returned replaces the placeholder that was stored before.
+    kept = [
+        message
+        for message in messages
+        if not is_placeholder(message) or not answered.issuperset(_call_ids(message).answers)
+    ]
+    whole = pair_answers(kept, ids=_call_ids, close=_close, select=_select)
     merged: list[StrandsMessage] = []
     for message in whole:
+        if not message["content"]:
+            continue  # Strands' own, for tools that were broken off by a BaseException
         if _results(message) and merged and _results(merged[-1]):
             content = [*merged[-1]["content"], *message["content"]]
             merged[-1] = {**merged[-1], "content": content}
@@ -114,6 +132,10 @@ def _messages_of(message: StrandsMessage) -> Iterator[Message]:
 
 def _results(message: StrandsMessage) -> list[ToolResult]:
     return [block["toolResult"] for block in message["content"] if "toolResult" in block]
+
+
+def _is_broken_off(result: ToolResult) -> bool:
+    return result["status"] == "error" and result["content"] == _BROKEN_OFF
 
 
 def _result_text(result: ToolResult) -> str:

@@ -16,7 +16,13 @@ from botwire import BotWireError, ConfigurationError, ConflictError
 from botwire.connection import ConnectionOptions
 from botwire.names import check_history
 from botwire_strands.acting import running
-from botwire_strands.convert import from_items, has_results, is_question, paired
+from botwire_strands.convert import (
+    from_items,
+    has_calls,
+    has_results,
+    is_question,
+    paired,
+)
 from botwire_strands.listing import AGENTS
 from botwire_strands.repository import Repository
 
@@ -56,7 +62,6 @@ class BotWireSessionManager(Repository, RepositorySessionManager, shows="session
         super().__init__(namespace, ttl=ttl, **connection)
         # By agent: the prompts of its request, by their items' numbers, until they are answered.
         self._asked: dict[str, dict[int, Message]] = {}
-        self._restored: LocalAgent | None = None
         self._begun: list[SessionMessage] = []  # by another framework, before there was an agent
         self._opening = True
         RepositorySessionManager.__init__(self, session_id, session_repository=self)
@@ -76,7 +81,7 @@ class BotWireSessionManager(Repository, RepositorySessionManager, shows="session
 
         A conversation that another framework began under this name is continued.
         """
-        self._listed, self._begun, self._restored = 0, [], agent
+        self._listed, self._begun = 0, []
         super().initialize(agent, **kwargs)
         name = self._history(self.session_id, agent.agent_id).name
         self._seen[name] = max(self._seen.get(name, 0), self._listed)
@@ -143,9 +148,9 @@ class BotWireSessionManager(Repository, RepositorySessionManager, shows="session
 
     def _fix_broken_tool_use(self, messages: list[Message]) -> list[Message]:
         # Results that stand elsewhere are moved to their calls first, which would be lost here.
-        # Calls that wait for a person stay open, because their tools run when the agent resumes.
-        interrupts = getattr(self._restored, "_interrupt_state", None)
-        open_end = messages[-1:] if interrupts is not None and interrupts.activated else []
+        # Calls at the end stay open: their tools run when a person has answered, or the agent
+        # stores an answer before its next prompt.
+        open_end = [one for one in messages[-1:] if has_calls(one)]
         whole = paired(messages[: len(messages) - len(open_end)])
         return super()._fix_broken_tool_use([*whole, *open_end])
 
