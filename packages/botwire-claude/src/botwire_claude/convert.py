@@ -45,14 +45,17 @@ def to_items(
     """
     items: list[dict[str, Any]] = []
     ids: list[str | None] = []
+    seen: set[str] = set()
     for number, entry in enumerate(encode_list(entries, "entries", "entries")):
         path = f"entries[{number}]"
         if not isinstance(entry, dict):
             raise NotJSONError(f"{path} is not an object: {entry!r:.80}", path)
         uuid = entry.get("uuid")
         known = isinstance(uuid, str) and 0 < len(uuid) <= _MAX_ID
-        if known and uuid in ids:
-            continue
+        if known:
+            if uuid in seen:
+                continue
+            seen.add(uuid)
         made = _items_of(dict(entry))
         items += made
         # An entry without an id never equals another one.
