@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
+import pickle
 import signal
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -110,6 +112,14 @@ async def test_it_answers_as_agent_frameworks_own_in_memory(any_url: str, namesp
     storage = BotWireCheckpointStorage(namespace, url=any_url)
     assert await answers(storage) == await answers(InMemoryCheckpointStorage())
     assert Memory(namespace, url=any_url).list_keys() == []
+
+
+async def test_a_storage_can_be_copied_and_pickled(place_url: str, namespace: str) -> None:
+    storage = BotWireCheckpointStorage(namespace, url=place_url, types=TYPES)
+    one = at(1, state={"order": Order("x", ("a",))})
+    await storage.save(one)
+    for again in (copy.copy(storage), copy.deepcopy(storage), pickle.loads(pickle.dumps(storage))):
+        assert (await again.load(one.checkpoint_id)).state == one.state
 
 
 async def test_ids_and_checkpoints_are_listed_by_time(any_url: str, namespace: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -499,6 +500,15 @@ async def test_a_model_is_told_of_the_tool_in_which_its_process_was_killed(
     assert stored == 4  # the stored messages say exactly what happened
 
 
+MODEL_INFO: Any = {
+    "vision": False,
+    "function_calling": True,
+    "json_output": True,
+    "family": "unknown",
+    "structured_output": True,
+}
+
+
 def scripted(number: int, started: asyncio.Event, go_on: asyncio.Event) -> Any:
     """An agent whose tool waits for permission to answer."""
 
@@ -507,20 +517,13 @@ def scripted(number: int, started: asyncio.Event, go_on: asyncio.Event) -> Any:
         await go_on.wait()
         return f"found {number}"
 
-    info: Any = {
-        "vision": False,
-        "function_calling": True,
-        "json_output": True,
-        "family": "unknown",
-        "structured_output": True,
-    }
     calls = CreateResult(
         finish_reason="function_calls",
         content=[FunctionCall(id=f"c{number}", name="look", arguments="{}")],
         usage=RequestUsage(prompt_tokens=1, completion_tokens=1),
         cached=False,
     )
-    model = ReplayChatCompletionClient([calls, f"done {number}"], model_info=info)
+    model = ReplayChatCompletionClient([calls, f"done {number}"], model_info=MODEL_INFO)
     return model, [FunctionTool(look, "Looks.", name="look")]
 
 
@@ -551,6 +554,30 @@ async def test_of_two_requests_at_once_one_is_refused_and_nothing_lost(
     for message in calls:
         if not isinstance(message.content, str):
             assert messages[messages.index(message) + 1] in results
+
+
+@pytest.mark.anyio
+async def test_an_agent_in_a_tool_shares_the_context(place_url: str, namespace: str) -> None:
+    def agent(replies: list[Any], **options: Any) -> AssistantAgent:
+        context = BotWireChatCompletionContext(namespace, name="talk", url=place_url)
+        model = ReplayChatCompletionClient(replies, model_info=MODEL_INFO)
+        return AssistantAgent("a", model, model_context=context, **options)
+
+    async def ask() -> str:
+        """Asks another agent."""
+        await agent(["inner"]).run(task="and?")
+        return "asked"
+
+    calls = CreateResult(
+        finish_reason="function_calls",
+        content=[FunctionCall(id="c1", name="ask", arguments="{}")],
+        usage=RequestUsage(prompt_tokens=0, completion_tokens=0),
+        cached=False,
+    )
+    await agent([calls, "done"], tools=[ask], reflect_on_tool_use=True).run(task="hi")
+    reader = pickle.loads(pickle.dumps(agent([]).model_context))
+    said = [str(message.content) for message in await reader.get_messages()]
+    assert [text for text in said if "c1" not in text] == ["hi", "and?", "inner", "done"]
 
 
 @pytest.mark.anyio

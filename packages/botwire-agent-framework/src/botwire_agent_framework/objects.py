@@ -97,6 +97,10 @@ class Objects:
             "$union": lambda held: Union[tuple(held)],  # noqa: UP007 - of any number of types
         }
 
+    def __reduce__(self) -> tuple[type[Objects], tuple[frozenset[type]]]:
+        """Returns what a pickle consists of."""
+        return type(self), (self._own,)
+
     def to_data(self, checkpoint: WorkflowCheckpoint) -> dict[str, Any]:
         """Returns a checkpoint as a JSON object.
 

@@ -155,6 +155,10 @@ class Answerers:
             weakref.WeakKeyDictionary()
         )
 
+    def __reduce__(self) -> tuple[type[Answerers], tuple[str]]:
+        """Returns what a copy or a pickle consists of: all but the requests of this process."""
+        return type(self), (self._namespace,)
+
     def of_task(self, name: str) -> Answerer:
         """Returns the running task's answerer; a new one if its last had another history."""
         task = asyncio.current_task()
