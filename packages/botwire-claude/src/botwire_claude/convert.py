@@ -45,7 +45,7 @@ def to_items(
     """
     items: list[dict[str, Any]] = []
     ids: list[str | None] = []
-    seen: set[str] = set()
+    seen: set[str | None] = set()
     for number, entry in enumerate(encode_list(entries, "entries", "entries")):
         path = f"entries[{number}]"
         if not isinstance(entry, dict):
