@@ -163,6 +163,66 @@ def test_every_kind_of_value_comes_back(url: str, tmp_path: Path) -> None:
     )
 
 
+def test_options_stand_anywhere(url: str) -> None:
+    for words in (
+        ("set", "k", "--text", "a b"),
+        ("set", "--text", "k", "a b"),
+        ("set", "k", "a b", "--text"),
+        ("set", "--ttl", "60", "k", "--if-version", "3", "--", '"a b"'),
+        ("set", "k", "--text", "--", "-a"),
+        ("set", "k", "--json", "-1"),
+    ):
+        assert Ran(*words).code == 0, words
+        assert Ran("get", "--json", "k").lines[0]["value"] in ("a b", "-a", -1)
+    refused = Ran("set", "k", "1", "2")
+    assert refused.code == 2
+    assert "usage: botwire set" in refused.err
+    assert "unrecognized arguments: 2" in refused.err
+
+
+def test_standard_input_is_stored_as_it_is(url: str) -> None:
+    assert Ran("set", "k", "--text", "-", stdin=b"a\r\nb\n").code == 0
+    assert Ran("get", "k").lines == ["a\r\nb\n"]
+    for options in ((), ("--text",)):
+        refused = Ran("set", "k", "-", *options, stdin=b"ab\xff")
+        assert refused.code == 2
+        assert "not UTF-8 at byte 2" in refused.err
+    assert Ran("get", "k").lines == ["a\r\nb\n"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell of POSIX")
+def test_closed_streams_are_empty(url: str) -> None:
+    for words in ("set k --text", "get k"):
+        line = f'exec "$0" -m botwire {words} <&- >&-'
+        command = ["/bin/sh", "-c", line, sys.executable]
+        done = subprocess.run(command, check=False, stderr=subprocess.PIPE)
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert Memory("default", url=url).get("k") == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs limits of POSIX")
+@pytest.mark.parametrize("command", ["backup", "export"])
+def test_a_copy_without_room_is_named_and_leaves_nothing(
+    url: str, tmp_path: Path, command: str
+) -> None:
+    with Memory("default", url=url) as memory:
+        memory.set("k", "x" * 300_000)
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    target = str(folder / "copy")
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+    call = "from botwire.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", limit + call, command, target],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"botwire: {target}")
+    assert not list(folder.iterdir())
+
+
 def test_strange_names_are_one_line_each(url: str) -> None:
     Memory("default", url=url).set_many({"a\nb": 1, "\ud800": 2, "plain \u00e9": 3})
     assert Ran("ls").out.splitlines() == ['"a\\nb"', "plain \u00e9", '"\\ud800"']

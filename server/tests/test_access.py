@@ -33,6 +33,7 @@ from botwire import (
 from botwire import operations as ops
 from botwire.cli import main
 from botwire.engines.opening import open_async_engine, open_engine
+from botwire.errors import ConflictError
 from botwire.names import SYSTEM_NAMESPACE, matches
 from botwire.places import find_place
 from botwire_server import auth
@@ -344,6 +345,11 @@ def test_the_life_of_a_key(guarded: Guarded) -> None:
         (("keys", "revoke", "nope"), "API key 'nope' does not exist"),
         (("keys", "create", "--namespaces", ","), "at least one pattern"),
         (("keys", "create", "--expires", "soon"), "ISO 8601"),
+        (("keys", "create", "--expires", "0d"), "expired already"),
+        (("keys", "create", "--expires", "2026-01-01"), "expired already"),
+        (("keys", "create", "--rate", "few"), "a whole number, not 'few'"),
+        (("keys", "create", "--database", "sqlite://"), "gone at once"),
+        (("serve", "--database", "sqlite://", "--workers", "2", "--port", "0"), "of its own"),
         (("keys", "reset"), "--yes"),
         (("keys", "list", "--database", "http://x.test"), "sqlite or postgresql"),
     ],
@@ -615,6 +621,8 @@ async def test_keys_are_remembered_and_checked_once_a_second(tmp_path: Path) -> 
     assert await ring.find(brief) is not None
     micros += 10**6
     assert await ring.find(brief) is None  # it expired without any write
+    with pytest.raises(ConflictError, match="has expired"):
+        await keys.rotate(brief.split("_")[1], overlap=0.0, who="a test")
     assert await keys.reset(who="a test") == 2
     seconds += STALE_SECONDS * 2
     assert await ring.is_empty()

@@ -131,9 +131,14 @@ class KeyStore:
 
         Returns:
             The key, and its secret, which is not stored.
+
+        Raises:
+            ConfigurationError: A field is wrong, or the key would have expired already.
         """
         id, secret = _new_secret()
         key = APIKey(id=id, digest=digest(secret), created_at=self.clock(), **fields)
+        if not key.is_valid(key.created_at):
+            raise ConfigurationError("the key would have expired already: choose a time to come")
         await self._apply(_put(key, 0), _tell("key.create", who, key))
         return key, secret
 
@@ -187,13 +192,15 @@ class KeyStore:
 
         Raises:
             NotFoundError: The key does not exist.
-            ConflictError: The key is revoked, or was changed at the same time.
+            ConflictError: The key is revoked or has expired, or was changed at the same time.
         """
         old, version = await self._find(id)
         if old.revoked_at is not None:
             raise ConflictError(f"API key {id!r} was revoked: create a new one")
-        new_id, secret = _new_secret()
         at = self.clock()
+        if not old.is_valid(at):  # and the new one would have its expiry
+            raise ConflictError(f"API key {id!r} has expired: create a new one")
+        new_id, secret = _new_secret()
         new = replace(old, id=new_id, digest=digest(secret), created_at=at)
         ended = replace(old, revoked_at=at + round(overlap * SECOND))
         await self._apply(

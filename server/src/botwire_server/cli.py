@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from botwire.cli import OK
+from botwire.cli.options import add_command
 from botwire_server import settings
 from botwire_server.key_commands import keys_command
 
@@ -15,15 +16,12 @@ from botwire_server.key_commands import keys_command
 def serve_command(commands: Any) -> None:
     """Adds the server's commands to the command line; see `botwire.cli`."""
     text = "serve a store to other processes and machines"
-    parser: argparse.ArgumentParser = commands.add_parser("serve", help=text, description=text)
-    settings.add_options(parser)
-    parser.set_defaults(run=_serve)
+    settings.add_options(add_command(commands, "serve", _serve, text))
 
     text = "show the settings of `botwire serve` and the source of each"
-    parser = commands.add_parser("config", help=text, description=text)
+    parser = add_command(commands, "config", _config, text)
     parser.add_argument("--json", action="store_true", help="print JSON")
     settings.add_options(parser)
-    parser.set_defaults(run=_config)
 
     keys_command(commands)
 

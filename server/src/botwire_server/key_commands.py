@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from botwire.cli import OK
-from botwire.cli.options import duration, positive
+from botwire.cli.options import add_command, duration, positive
 from botwire.clock import SECOND, from_iso, now, to_iso
 from botwire.engines.opening import open_async_engine
 from botwire.errors import ConfigurationError
@@ -32,7 +32,10 @@ def keys_command(commands: Any) -> None:
     """Adds ``keys`` to the command line; see `botwire.cli`."""
     text = "create, list and revoke API keys"
     parser: argparse.ArgumentParser = commands.add_parser(
-        "keys", help=text, description=f"{text} (directly in the database, whether served or not)"
+        "keys",
+        help=text,
+        description="Create, list and revoke API keys, directly in the database, whether it is "
+        "served or not.",
     )
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -82,15 +85,16 @@ def keys_command(commands: Any) -> None:
 
 
 def _action(actions: Any, name: str, run: Run, help: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=help, description=help)
+    parser = add_command(actions, name, lambda options: _run(options, run), help)
     settings.add_options(parser, "database")
-    parser.set_defaults(run=lambda options: _run(options, run))
     return parser
 
 
 def _run(options: argparse.Namespace, run: Run) -> int:
     place = settings.load(options, os.environ).settings.place
-    new = place.scheme == "sqlite" and place.shareable and not Path(place.sqlite_path).exists()
+    if not place.shareable:
+        raise ConfigurationError("keys in memory would be gone at once: name a file or a database")
+    new = place.scheme == "sqlite" and not Path(place.sqlite_path).exists()
 
     async def work() -> None:
         async with contextlib.aclosing(open_async_engine(place)) as engine:

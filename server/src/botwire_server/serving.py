@@ -24,6 +24,11 @@ def serve(settings: Settings) -> None:
         ConfigurationError: The server cannot run with these settings.
     """
     _check_certificate(settings)
+    if settings.workers > 1 and not settings.place.shareable:
+        raise ConfigurationError(
+            "each worker would have a memory of its own: name a file or a database, or omit "
+            "--workers"
+        )
     _allow_many_connections()
     with _listen(settings.host, settings.port) as listener:
         asyncio.run(_prepare(settings))

@@ -105,7 +105,7 @@ def _set(options: argparse.Namespace) -> int:
             raise ConfigurationError("--bytes reads the value from a file: omit the value argument")
         value: Any = _read_bytes(options.bytes)
     else:
-        value = sys.stdin.read() if options.value == "-" else options.value
+        value = _read_text() if options.value == "-" else options.value
         if not options.text:
             value = read_json(value, "the value", ": quote text twice, '\"a\"', or use --text")
     memory = open_memory(options)
@@ -113,6 +113,16 @@ def _set(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"key": options.key, "version": version})
     return OK
+
+
+def _read_text() -> str:
+    """Returns standard input as it is, line ends included."""
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"standard input is not UTF-8 at byte {error.start}: --bytes - stores it as bytes"
+        ) from None
 
 
 def _read_bytes(name: str) -> bytes:

@@ -118,6 +118,9 @@ def _new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
             else:
                 yield raw
         partial.replace(target)
+    except OSError as error:
+        error.filename = error.filename or name  # a failed write does not name its file
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,31 @@ LONG_TIMEOUT = 300.0
 """Default timeout in seconds for commands on a whole store."""
 
 Command = Callable[[argparse.Namespace], int]
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that takes options before, between and after the arguments of a command.
+
+    Before Python 3.13, argparse itself refuses ``set KEY --text VALUE``, where VALUE is optional.
+    """
+
+    _is_inner = False
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parses arguments; see `argparse`."""
+        if self._is_inner or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._is_inner = True
+        try:
+            found, unknown = self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_inner = False
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 
@@ -50,7 +75,10 @@ def add_memory_command(
 
 def positive(text: str) -> int:
     """Parses a whole number above 0, for `argparse`."""
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number

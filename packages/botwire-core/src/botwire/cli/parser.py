@@ -7,11 +7,13 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from botwire._version import __version__
 from botwire.cli import admin, histories, keys, moving, past, records, retention
 from botwire.cli.exits import FAILED, INTERRUPTED, OK, exit_code
+from botwire.cli.options import CommandParser
 from botwire.cli.output import say
 from botwire.errors import BotWireError, PermissionDeniedError, TransportError
 from botwire.places import API_KEY_VARIABLE, NAMESPACE_VARIABLE, URL_VARIABLE
@@ -23,6 +25,10 @@ COMMANDS = "botwire.commands"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code; see `botwire.cli.exits`."""
     given = sys.argv[1:] if arguments is None else arguments
+    if sys.stdin is None:  # closed by the caller, as some schedulers do
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - it stays open
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open
     options = _parser(given).parse_args(given)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
@@ -36,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except OSError as error:
-        say(f"{error.filename or 'a file'}: {error.strerror or error}")
+        say(f"{error.filename or 'standard input or output'}: {error.strerror or error}")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -52,7 +58,7 @@ def _hint(error: BotWireError) -> str:
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="botwire",
         description="Memory for agents that outlives their process.",
         epilog=f"Memory lives at --url, else at {URL_VARIABLE}, else in a file in your data "

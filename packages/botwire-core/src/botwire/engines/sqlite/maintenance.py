@@ -21,6 +21,7 @@ BACKUP_ID = 0x4257424B
 """Marks a backup (``BWBK``) until it is opened as a store."""
 
 _PAGES = 4096  # pages per step of a backup
+_UNWRITABLE = ("SQLITE_FULL", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_WRITE")
 _CHECK_CACHE = 64_000  # kilobytes: a check looks up each row in each index
 
 
@@ -94,8 +95,14 @@ def backup(
         partial.rename(target)
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from error
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorname", "") not in _UNWRITABLE:
+            raise
+        # Nothing else is written to, so this is about the copy and not about the store.
+        raise ConfigurationError(f"{target} cannot be written: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+        partial.with_name(f"{partial.name}-journal").unlink(missing_ok=True)
 
 
 def _copy(
