@@ -55,6 +55,7 @@ LAYERS = (
         "programs",
         "extras",
         "list_parts",
+        "garbage",
     ),
     ("filters", "pieces", "tagged"),
     ("operations",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from enum import StrEnum
 from itertools import pairwise, permutations
@@ -37,6 +38,29 @@ def saver(place_url: str, namespace: str) -> BotWireSaver:
 
 
 items = st.dictionaries(st.text(max_size=3), st.integers(0, 9) | st.text() | st.none(), max_size=2)
+
+
+def test_the_garbage_collector_pauses_while_a_thread_is_read(
+    place_url: str, namespace: str
+) -> None:
+    collecting: list[bool] = []
+
+    class Watched(StrictSerializer):
+        def loads_typed(self, data: tuple[str, bytes]) -> Any:
+            collecting.append(gc.isenabled())
+            return super().loads_typed(data)
+
+    graph: Any = StateGraph(MessagesState)
+    graph.add_node("reply", lambda _: {"messages": [AIMessage("hi")]})
+    graph.add_edge(START, "reply").add_edge("reply", END)
+    talks = graph.compile(checkpointer=BotWireSaver(namespace, url=place_url))
+    talks.invoke({"messages": [HumanMessage("hi")]}, THREAD)
+    saver = BotWireSaver(namespace, url=place_url, serde=Watched())
+    found = saver.get_tuple(THREAD)
+    assert found is not None
+    assert len(found.checkpoint["channel_values"]["messages"]) == 2
+    assert not any(collecting[-2:])  # the messages; before them, the checkpoint itself
+    assert gc.isenabled()
 
 
 @given(st.lists(st.lists(items, min_size=1, max_size=8), min_size=1, max_size=8), st.randoms())

@@ -33,6 +33,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from botwire.errors import BotWireError
 from botwire.exact import Json, decode
+from botwire.garbage import collection_paused
 from botwire.models import Item
 from botwire.tagged import from_json, to_json
 
@@ -368,6 +369,7 @@ def _read_decoded(
         raise UnreadableItemError(f"{type(error).__name__}: {error}"[:500]) from error
 
 
+@collection_paused
 def read_items(
     items: Iterable[Item],
     *,

@@ -14,6 +14,7 @@ from google.genai import types
 
 from botwire import Item
 from botwire.exact import Json
+from botwire.garbage import collection_paused
 from botwire.messages import Message, Native, ToolCall, items_of, read_items
 from botwire.tagged import from_stored, looks_tagged, to_json
 
@@ -43,6 +44,7 @@ def to_items(event: Event) -> list[dict[str, Any]]:
     return items_of(said, native)
 
 
+@collection_paused
 def from_items(items: Iterable[Item]) -> list[Event]:
     """Returns the events that items hold, those of other frameworks too.
 

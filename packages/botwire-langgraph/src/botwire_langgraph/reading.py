@@ -15,6 +15,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from botwire import operations as ops
+from botwire.garbage import collection_paused
 from botwire.list_parts import MARK, Span, part_key, part_numbers
 from botwire_langgraph import layout, lists
 from botwire_langgraph.finding import ask_for, ask_for_fences, fences_in, header_in
@@ -66,6 +67,7 @@ class LoadedCheckpoint(NamedTuple):
         parts = {n: self.values[part_key(prefix, n)] for n in part_numbers(spans)}
         return lists.rebuild(serde, spans, parts)
 
+    @collection_paused
     def channels(
         self, serde: SerializerProtocol, wanted: Collection[str] | None = None
     ) -> tuple[dict[str, Any], dict[str, KnownList]]:

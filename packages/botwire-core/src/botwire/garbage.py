@@ -1,0 +1,53 @@
+"""Pauses the garbage collector while many objects are made at once.
+
+Python looks for unreachable cycles each time some hundred objects have been made, and now and then
+in all objects of the process. While thousands of messages are made, none of which can be garbage
+yet, that takes several times as long as making them.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import threading
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_pausing: set[int] = set()  # threads
+
+
+def collection_paused(function: Callable[P, T]) -> Callable[P, T]:
+    """Returns a function during which the garbage collector pauses, for all threads.
+
+    The function must wait for nothing.
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        if not gc.isenabled():  # the program has switched it off, or another call pauses it
+            return function(*args, **kwargs)
+        thread = threading.get_ident()
+        try:
+            _pausing.add(thread)
+            gc.disable()
+            return function(*args, **kwargs)
+        finally:
+            gc.enable()
+            _pausing.discard(thread)
+
+    return call
+
+
+def _resume_in_child() -> None:
+    """Ends the pauses of threads that a forked process does not have."""
+    if _pausing:
+        _pausing.clear()
+        gc.enable()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_resume_in_child)
