@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from botwire import transfer
+from botwire import Memory, transfer
 from botwire.engines.opening import open_engine
 from botwire.places import find_place
 from botwire_console.message_pack import MAX_DEPTH, UnreadableError, unpack
@@ -117,6 +117,18 @@ def test_a_call_in_two_forms_is_one_call() -> None:
     calls = [{"id": "c1", "name": "look", "args": {}}, {"id": "c2", "name": "look", "args": {}}]
     (turn,) = turns_of_list([{"type": "ai", "content": [use], "tool_calls": calls}]) or ()
     assert [call.id for call in turn.calls] == ["c1", "c2"]
+
+
+def test_names_that_only_look_like_threads_stop_no_page(
+    browser: Browser, memory: Memory, namespace: str
+) -> None:
+    for name in ("heads/%ff/", "heads/%ff/%fe", "heads/t/%ff", "heads/t/"):
+        memory.set(name, {})
+    browser.see("threads", ns=namespace)
+    browser.see("search", ns=namespace, q="oslo")
+    browser.see("thread", ns=namespace, thread="t")
+    answer = browser.post(address("selection", ns=namespace, kind="keys"), n="heads%2F%ff")
+    assert answer.status_code == 200
 
 
 def test_a_search_finds_the_thread_and_not_its_parts(threads: Browser) -> None:

@@ -97,6 +97,10 @@ def test_other_uris_name_nothing(uri: str) -> None:
         Address.parse(uri, KINDS)
 
 
+def test_a_uri_that_is_not_utf_8_names_nothing_that_exists() -> None:
+    assert Address.parse("botwire://keys/a%ff", KINDS) == Address("keys", "a\ufffd")
+
+
 def test_what_a_change_touches() -> None:
     for uri, change, touched in (
         ("botwire://keys/a%2Fb", ("key", "put", "a/b"), True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -60,6 +61,44 @@ async def test_a_note_is_remembered_once_and_found(client: Client) -> None:
     (note,) = (await call(client, "recall", query="who likes tea?"))["notes"]
     assert (note["text"], note["about"]) == ("Ada likes tea", "/people/ada")
     assert note["tags"] == ["a", "b"]
+
+
+async def test_a_note_of_many_agents_keeps_all_tags(client: Client) -> None:
+    def remember(tag: str) -> Any:
+        return call(client, "remember", text="Ada likes tea", tags=[tag])
+
+    tags = [f"t{n}" for n in range(6)]
+    answers = await asyncio.gather(*[remember(tag) for tag in tags])
+    assert sum(answer["new"] for answer in answers) == 1
+    (note,) = (await call(client, "recall"))["notes"]
+    assert sorted(note["tags"]) == tags
+
+
+@pytest.mark.parametrize("tool", ["remember", "update"])
+async def test_a_changed_note_keeps_what_the_tool_does_not_know(
+    client: Client, place: Any, tool: str
+) -> None:
+    id = (await call(client, "remember", text="Ada likes tea"))["id"]
+    note = Record("Ada likes tea", id=id, metadata={"from": "mem0"}, embedding=[1.0, 0.0])
+    with Memory(**place) as memory:
+        (version,) = memory.records().put([note], ttl=3600)
+        (before,) = memory.records().get([id])
+        arguments = {"id": id, "version": version} if tool == "update" else {}
+        await call(client, tool, text="Ada likes tea", tags=["new"], **arguments)
+        (after,) = memory.records().get([id])
+        assert before is not None
+        assert after is not None
+        assert (after.tags, after.metadata) == (("new",), {"from": "mem0"})
+        assert after.embedding == before.embedding
+        assert after.expires_at is not None
+        assert before.expires_at is not None
+        assert abs((after.expires_at - before.expires_at).total_seconds()) < 60
+        # A vector belongs to its text.
+        await call(client, "update", id=id, version=after.version, text="Ada likes coffee")
+        (changed,) = memory.records().get([id])
+        assert changed is not None
+        assert (changed.embedding, changed.metadata) == (None, {"from": "mem0"})
+        assert changed.expires_at is not None
 
 
 async def test_an_empty_answer_says_what_was_searched(client: Client, place: Any) -> None:

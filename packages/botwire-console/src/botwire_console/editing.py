@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NoReturn
 
-from botwire.clock import SECOND, now, to_datetime
+from botwire.clock import seconds_left, to_datetime
 from botwire.errors import APIError, BotWireError, InvalidRequestError
 from botwire.exact import Json
 from botwire.operations import Author
@@ -84,9 +84,7 @@ class Draft:
             if not self.seconds:
                 raise InvalidRequestError("give the seconds until it expires, at least 1")
             return float(self.seconds)
-        if self.keeping == "never" or expires_at is None:
-            return None
-        return max((expires_at - now()) / SECOND, 0.001)
+        return None if self.keeping == "never" else seconds_left(expires_at)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import unquote
 
 from botwire import operations as ops
 from botwire.errors import BotWireError
+from botwire.names import decode_part
 from botwire_console.checkpoints import HEADS, KINDS
 from botwire_console.links import link
 from botwire_console.rendering import shortened
@@ -84,7 +84,7 @@ async def _threads(visit: Visit, found: SearchResult, words: str, wanted: str) -
         found.limits.append(f"names of the first {len(page.keys):,} threads")
     # A name stored as a hash is only found in the checkpoint.
     found.threads = {one.split("/")[1] for one in page.keys}
-    names = [unquote(one, errors="surrogatepass") for one in sorted(found.threads)]
+    names = [decode_part(one) for one in sorted(found.threads)]
     hits = [name for name in names if wanted in name.casefold()]
     for name in hits[:MOST_FOUND]:
         found.hits.append(Hit("thread", name, "", link("thread", ns=namespace, thread=name)))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from botwire import operations as ops
 from botwire.errors import InvalidRequestError, TooComplexError
+from botwire.names import decode_part
 from botwire.transfer import lines
 from botwire.transfer.progress import Tally
 from botwire_console.links import link
@@ -65,8 +65,8 @@ class BulkSelection:
         kind = visit.need("kind")
         if kind not in KINDS:
             raise InvalidRequestError("follow a link of the console: there is no such kind")
-        chosen = [unquote(value, errors="surrogatepass") for name, value in fields if name == "n"]
-        folders = [unquote(value, errors="surrogatepass") for name, value in fields if name == "f"]
+        chosen = [decode_part(value) for name, value in fields if name == "n"]
+        folders = [decode_part(value) for name, value in fields if name == "f"]
         if not chosen and not folders:
             raise InvalidRequestError("nothing is selected: go back and check a box")
         collection = visit.query.get("c") or "default"

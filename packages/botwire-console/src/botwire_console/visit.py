@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope
@@ -16,7 +16,7 @@ from botwire.embedders import Embedder
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import InvalidRequestError, PermissionDeniedError
 from botwire.mounts import Host
-from botwire.names import SYSTEM_NAMESPACE, check_namespace
+from botwire.names import SYSTEM_NAMESPACE, check_namespace, decode_part
 from botwire_console import rendering
 from botwire_console.links import link
 from botwire_server import bodies
@@ -199,7 +199,7 @@ def whole(text: str, name: str, most: int = 2**63 - 1) -> int | None:
 def _decoded(name: str, value: str) -> tuple[str, str]:
     """Returns a parameter; one that a form had to encode begins with ``~``."""
     if name.startswith("~"):
-        return name[1:], unquote(value, errors="surrogatepass")
+        return name[1:], decode_part(value)
     return name, value
 
 

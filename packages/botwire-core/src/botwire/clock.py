@@ -39,6 +39,11 @@ def micros(seconds: float) -> int:
     return max(1, round(seconds * SECOND))
 
 
+def seconds_left(until: Micros | None) -> float | None:
+    """Returns the seconds until a time, at least a thousandth; None if there is no such time."""
+    return None if until is None else max((until - now()) / SECOND, 0.001)
+
+
 def to_datetime(micros: int) -> datetime:
     """Returns a time as an aware datetime in UTC."""
     return _EPOCH + timedelta(microseconds=micros)

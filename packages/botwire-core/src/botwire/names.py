@@ -81,7 +81,7 @@ def split_parts(name: str) -> list[str] | None:
 
     Returns None if the name has no such parts, or if a part was replaced by its hash.
     """
-    parts = [unquote(part, errors="surrogatepass") for part in name.split("/")]
+    parts = [decode_part(part) for part in name.split("/")]
     return parts if join_parts(*parts) == name else None
 
 
@@ -89,6 +89,17 @@ def encode_part(part: str) -> str:
     """Returns a part as `join_parts` encodes it, but never hashed."""
     # A tilde marks a hash, and quote() does not encode it.
     return quote(part, safe="", errors="surrogatepass").replace("~", "%7E")
+
+
+def decode_part(text: str) -> str:
+    """Returns a percent-encoded part, or any other text, decoded.
+
+    Bytes that are not UTF-8 become U+FFFD, so that a name that someone made up is merely not found.
+    """
+    try:
+        return unquote(text, errors="surrogatepass")
+    except UnicodeDecodeError:
+        return unquote(text)
 
 
 @functools.lru_cache(maxsize=4096)

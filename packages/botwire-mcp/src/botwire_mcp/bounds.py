@@ -38,7 +38,7 @@ def fit(rows: Sequence[dict[str, Any]], max_chars: int) -> list[dict[str, Any]]:
         size = len(to_text(row))
         if size > left:
             if not kept:
-                kept.append({**row, "text": cut(str(row.get("text", "")), left)})
+                kept.append({**row, "text": cut(row["text"], left)} if "text" in row else row)
             break
         kept.append(row)
         left -= size

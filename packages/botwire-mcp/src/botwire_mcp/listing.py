@@ -43,7 +43,7 @@ class List(MemoryTool):
         else:
             rows, following = await self._keys(memory)
         names = bounds.fit(rows, self.max_chars)
-        answer: Answer = {"names": [row.get("text", row) if _plain(row) else row for row in names]}
+        answer: Answer = {"names": names}
         if len(names) < len(rows) or following:
             answer["more"] = f"there are more: after={self._cursor(names, len(names))!r}"
         if not names:
@@ -102,10 +102,6 @@ class List(MemoryTool):
                 return rows, True
             rows.append({"name": key})
         return rows, False
-
-
-def _plain(row: dict[str, Any]) -> bool:
-    return row.keys() == {"text"}
 
 
 async def _overview(memory: AsyncMemory) -> Answer:

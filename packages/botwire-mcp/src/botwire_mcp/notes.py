@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from botwire import AsyncMemory, Record, scopes
-from botwire.clock import from_iso, to_datetime
+from botwire import AsyncMemory, AsyncRecords, Record, scopes
+from botwire.clock import from_datetime, from_iso, seconds_left, to_datetime
 from botwire.errors import ConflictError
 from botwire_mcp import bounds
 from botwire_mcp.rows import LONGEST, to_row
@@ -41,21 +42,26 @@ class Remember(MemoryTool):
             )
         records = memory.records()
         about = scopes.normalise(self.about)
-        for attempt in range(_MOST):
+        attempt = 0
+        while attempt < _MOST:
             id = _note_id(about, self.text, attempt)
             (known,) = await records.get([id], embeddings=False)
+            if known is not None and (known.text, known.scope) != (self.text, about):
+                attempt += 1  # the note that once had this text was changed, and keeps its id
+                continue
             if known is None:
-                break
-            if (known.text, known.scope) == (self.text, about):
-                if not set(self.tags) <= set(known.tags):
-                    break
+                old = Record(self.text, id=id, scope=about)
+            elif set(self.tags) <= set(known.tags):
                 return {"id": id, "version": known.version, "new": False}
-            # The note that once had this text was changed, and keeps its id.
-        tags = dict.fromkeys([*(known.tags if known else ()), *self.tags])
-        await memory.remember(self.text, about=about, tags=tags, id=id)
-        (stored,) = await records.get([id], embeddings=False)
-        version = 0 if stored is None else stored.version
-        return {"id": id, "version": version, "new": known is None}
+            else:
+                old = known
+            new = replace(old, tags=tuple(dict.fromkeys([*old.tags, *self.tags])))
+            try:
+                version = await _replace(records, old, new)
+            except ConflictError:
+                continue  # another agent stored the same text at the same time
+            return {"id": id, "version": version, "new": known is None}
+        raise RefusedError("this text was remembered and changed too often: write it anew")
 
 
 def _parse_moment(given: object) -> datetime | None:
@@ -125,10 +131,9 @@ class Update(MemoryTool):
         (old,) = await records.get([self.id], embeddings=False)
         if old is None:
             raise RefusedError(f"there is no note {self.id!r:.80}: recall it again")
-        new = Record(
-            self.text,
-            id=self.id,
-            metadata=old.metadata,
+        new = replace(
+            old,
+            text=self.text,
             tags=old.tags if self.tags is None else tuple(dict.fromkeys(self.tags)),
             scope=old.scope if self.about is None else scopes.normalise(self.about),
         )
@@ -137,7 +142,7 @@ class Update(MemoryTool):
         if old.version != self.version:
             raise _changed(old)
         try:
-            (version,) = await records.put([new], keep_embedding=False, if_versions=[self.version])
+            version = await _replace(records, old, new)
         except ConflictError:
             (old,) = await records.get([self.id], embeddings=False)
             if old is None:
@@ -203,6 +208,17 @@ class Forget(MemoryTool):
         examples = await records.list(**notes, limit=_EXAMPLES, embeddings=False)
         rows = [{"id": one.id, "text": bounds.cut(one.text, 200)} for one in examples]
         return await records.count(**notes), rows
+
+
+async def _replace(records: AsyncRecords, old: Record, new: Record) -> int:
+    """Puts a note in place of one that nobody has changed, and returns its version.
+
+    It expires when that one does. An embedding belongs to the text.
+    """
+    ttl = seconds_left(None if old.expires_at is None else from_datetime(old.expires_at))
+    same = new.text == old.text
+    put = records.put([new], keep_embedding=same, if_versions=[old.version], ttl=ttl)
+    return (await put)[0]
 
 
 def _note_id(about: str, text: str, attempt: int) -> str:

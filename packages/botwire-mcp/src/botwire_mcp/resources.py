@@ -6,7 +6,7 @@ import base64
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from mcp.types import (
     BlobResourceContents,
@@ -17,6 +17,7 @@ from mcp.types import (
 
 from botwire import AsyncMemory, scopes
 from botwire.models import Change
+from botwire.names import decode_part
 from botwire_mcp import bounds
 from botwire_mcp.conversations import History
 from botwire_mcp.notes import Recall
@@ -85,7 +86,7 @@ class Address:
             RefusedError: There is no such resource here.
         """
         kind, _, rest = uri.removeprefix(_SCHEME).partition("/")
-        name = unquote(rest, errors="surrogatepass")
+        name = decode_part(rest)
         for known in KINDS:
             if kind == known and kind in kinds and uri.startswith(_SCHEME):
                 if known == "notes":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,7 +10,7 @@ from starlette.responses import Response
 from botwire import operations as ops
 from botwire.clock import now, to_iso
 from botwire.errors import BotWireError, InvalidRequestError
-from botwire.names import check_namespace
+from botwire.names import check_namespace, decode_part
 from botwire_console.visit import Recipe, Visit
 from botwire_server.routes.store import erase
 
@@ -67,7 +66,7 @@ async def forget(visit: Visit) -> Response:
 
 
 def _names(fields: list[tuple[str, str]]) -> list[str]:
-    names = [unquote(value, errors="surrogatepass") for name, value in fields if name == "n"]
+    names = [decode_part(value) for name, value in fields if name == "n"]
     if not names:
         raise InvalidRequestError("no namespace is selected: go back and check a box")
     if len(names) > MOST:

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from botwire import operations as ops
-from botwire.clock import SECOND, now
+from botwire.clock import seconds_left
 from botwire.errors import BotWireError, ConflictError, InvalidRequestError, NotFoundError
 from botwire.exact import Json
 from botwire_console.editing import (
@@ -129,9 +129,6 @@ def _new(entry: ops.RecordEntry, value: Json, version: int) -> ops.NewRecord:
         raise InvalidRequestError("tags must be a list of strings")
     if not isinstance(fields["metadata"], dict):
         raise InvalidRequestError("metadata must be an object")
-    ttl = None
-    if entry.expires_at is not None:
-        ttl = max((entry.expires_at - now()) / SECOND, 0.001)
     return ops.NewRecord(
         entry.id,
         text,
@@ -139,7 +136,7 @@ def _new(entry: ops.RecordEntry, value: Json, version: int) -> ops.NewRecord:
         tuple(tags),
         about,
         if_version=version,
-        ttl=ttl,
+        ttl=seconds_left(entry.expires_at),
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from itertools import pairwise
-from urllib.parse import unquote
 
 from starlette.responses import Response, StreamingResponse
 
 from botwire import operations as ops
 from botwire.clock import now, to_iso
 from botwire.errors import ConflictError, InvalidRequestError, PermissionDeniedError
+from botwire.names import decode_part
 from botwire_console import rendering
 from botwire_console.recipes import recipe
 from botwire_console.selecting import BulkSelection
@@ -36,7 +36,7 @@ async def delete(visit: Visit) -> Response:
     fields = await visit.fields()
     selection = BulkSelection.of(visit, fields)
     chosen = [
-        (unquote(name, errors="surrogatepass"), int(version))
+        (decode_part(name), int(version))
         for (field, name), (_, version) in pairwise(fields)
         if field == "n" and version.isdecimal()
     ]

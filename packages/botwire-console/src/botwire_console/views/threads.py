@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.responses import Response
 
 from botwire import operations as ops
 from botwire.errors import NotFoundError
-from botwire.names import join_parts
+from botwire.names import decode_part, join_parts
 from botwire_console.checkpoints import HEADS, Step, prefix_of, read_step, read_values
 from botwire_console.editing import MOST_EDITED, differences, pretty
 from botwire_console.recipes import address, recipe
@@ -101,7 +100,7 @@ async def show(visit: Visit) -> Response:
     ]
     # A very long name is stored as its hash, which cannot be linked to.
     others = [
-        unquote(name, errors="surrogatepass")
+        decode_part(name)
         for one in heads.keys
         if one != join_parts("heads", thread, within)
         and not (name := one.split("/", 2)[2]).startswith("~")
