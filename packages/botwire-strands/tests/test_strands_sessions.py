@@ -259,6 +259,22 @@ def test_a_window_is_not_shortened_by_calls_that_were_broken_off(
     assert shown[0] == shown[1]
 
 
+def test_a_window_of_several_agent_objects_begins_with_a_prompt(place: Any) -> None:
+    def open_it() -> Agent:
+        return open_agent(place, conversation_manager=SlidingWindowConversationManager(6))
+
+    for turn in range(4):
+        agent = open_it()
+        asyncio.run(broken_off(agent, f"{turn}"))
+        open_it()(f"another {turn}")
+        agent.model = ScriptedModel()
+        for again in range(2):
+            agent(f"again {again}")
+        for message in open_it().messages[:1]:
+            assert message["role"] == "user"
+            assert "text" in message["content"][0]
+
+
 def test_what_a_tool_returns_late_replaces_the_answer_that_it_was_broken_off(place: Any) -> None:
     @tool
     def look() -> str:

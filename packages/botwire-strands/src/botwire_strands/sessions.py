@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
+from strands.agent.conversation_manager import SlidingWindowConversationManager
 from strands.hooks import BeforeInvocationEvent, HookRegistry
 from strands.multiagent.base import MultiAgentBase
 from strands.session import RepositorySessionManager
@@ -83,11 +84,32 @@ class BotWireSessionManager(Repository, RepositorySessionManager, shows="session
         """
         self._listed, self._begun = 0, []
         super().initialize(agent, **kwargs)
+        self._align(agent)
         name = self._history(self.session_id, agent.agent_id).name
         self._seen[name] = max(self._seen.get(name, 0), self._listed)
         if self._begun:
             messages = [*(one.to_message() for one in self._begun), *agent.messages]
             agent.messages = self._fix_broken_tool_use(messages)
+
+    def _align(self, agent: LocalAgent) -> None:
+        """Lets a restored window begin with a prompt, as model services demand.
+
+        Strands stores how many messages are hidden. That number may be some off if several agent
+        objects continued the session, and one of them was broken off in a tool.
+        """
+        manager = getattr(agent, "conversation_manager", None)
+        if not isinstance(manager, SlidingWindowConversationManager):
+            return
+        if not (manager.removed_message_count and agent.messages) or is_question(agent.messages[0]):
+            return
+        stored = self.list_messages(self.session_id, agent.agent_id)
+        hidden = start = min(manager.removed_message_count, len(stored) - 1)
+        while start and not is_question(stored[start].to_message()):
+            start -= 1
+        if has_calls(agent.messages[0]) and start < hidden - 1:
+            return  # Strands may cut a long turn between its calls
+        manager.removed_message_count = start
+        agent.messages = self._fix_broken_tool_use([one.to_message() for one in stored[start:]])
 
     def append_message(self, message: Message, agent: LocalAgent, **kwargs: Any) -> None:
         """Stores a message.
