@@ -117,6 +117,25 @@ async def test_many_embeddings_are_more_than_a_server_takes_at_once(
     assert store.mget([*values]) == [*values.values()]
 
 
+async def test_many_keys_are_deleted_in_several_requests(server_url: str, namespace: str) -> None:
+    store = BotWireByteStore(namespace, url=server_url)
+    cache = BotWireCache(namespace, url=server_url)
+    memory = cache.connection.memory
+    names = [f"{number:05}" for number in range(10_001)]  # one more than a server takes at once
+    memory.set("other", 1)
+    for asynchronous in (False, True):
+        store.mset([(name, b"") for name in names])
+        for start in range(0, len(names), 5_000):
+            memory.set_many({cache.prefix + name: [] for name in names[start : start + 5_000]})
+        if asynchronous:
+            await store.amdelete(names)
+            await cache.aclear()
+        else:
+            store.mdelete(names)
+            cache.clear()
+        assert memory.list_keys() == ["other"]
+
+
 @pytest.mark.parametrize("cls", [BotWireByteStore, BotWireCache])
 def test_a_ttl_that_cannot_be_is_refused(place_url: str, namespace: str, cls: type) -> None:
     for ttl in (0, "60"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -10,7 +11,8 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 from langgraph.graph import END, START, StateGraph
 
 from botwire import ConfigurationError, ConflictError
-from botwire_langgraph import BotWireSaver
+from botwire_langgraph import BotWireSaver, pruning
+from conftest import read_url, running
 
 
 def extend(state: list[str], writes: list[list[str]]) -> list[str]:
@@ -55,6 +57,29 @@ def test_the_delta_history_is_that_of_the_base_class(saver: BotWireSaver) -> Non
         assert ours == base
         seeded += "seed" in ours["log"]
     assert 0 < seeded < len(history)
+
+
+def test_a_thread_longer_than_a_request_is_copied_and_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, namespace: str
+) -> None:
+    monkeypatch.setattr(pruning, "_PART", 10)
+    with running(tmp_path / "memory.db", "--max-batch", "25") as process:
+        saver = BotWireSaver(namespace, url=read_url(process))
+        app = graph(saver)
+        for turn in range(15):
+            app.invoke({"log": [f"turn {turn}"]}, thread("t"))
+        state = app.get_state(thread("t")).values
+        history = len(list(saver.list(thread("t"))))
+        saver.copy_thread("t", "copy")
+        assert len(list(saver.list(thread("copy")))) == history
+        saver.prune(["t"])
+        assert app.get_state(thread("t")).values == state
+        assert len(list(saver.list(thread("t")))) < 10
+        app.invoke({"log": ["more"]}, thread("t"))
+        assert app.get_state(thread("copy")).values == state
+        saver.prune(["copy"], strategy="delete")
+        assert not list(saver.list(thread("copy")))
+        process.terminate()
 
 
 def test_pruning_keeps_what_delta_channels_need(saver: BotWireSaver) -> None:

@@ -72,17 +72,11 @@ class BotWireCache(Connected, BaseCache, framework="langchain", shows="prefix"):
 
     def clear(self, **kwargs: Any) -> None:
         """Deletes every answer of this cache."""
-        memory = self.connection.memory
-        with memory.transaction() as transaction:
-            for key in memory.list_keys(self.prefix + "*"):
-                transaction.delete(key)
+        self.connection.memory.clear(self.prefix + "*")
 
     async def aclear(self, **kwargs: Any) -> None:
         """Like `clear`."""
-        memory = self.connection.async_memory
-        async with memory.transaction() as transaction:
-            for key in await memory.list_keys(self.prefix + "*"):
-                transaction.delete(key)
+        await self.connection.async_memory.clear(self.prefix + "*")
 
     def _key(self, prompt: str, llm_string: str) -> str:
         check_type(prompt, str, "prompt")

@@ -68,18 +68,18 @@ class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefi
             await awrite(batch, lambda pairs: memory.set_many(dict(pairs), ttl=self.ttl))
 
     def mdelete(self, keys: Sequence[str]) -> None:
-        """Deletes keys, all or none; missing keys are ignored."""
-        inside = self._inside(keys)
-        with self.connection.memory.transaction() as transaction:
-            for key in inside:
-                transaction.delete(key)
+        """Deletes keys that exist: all or none of a few, and many in several steps."""
+        for batch in in_batches(self._inside(keys), _BATCH, len):
+            with self.connection.memory.transaction() as transaction:
+                for key in batch:
+                    transaction.delete(key)
 
     async def amdelete(self, keys: Sequence[str]) -> None:
         """Like `mdelete`."""
-        inside = self._inside(keys)
-        async with self.connection.async_memory.transaction() as transaction:
-            for key in inside:
-                transaction.delete(key)
+        for batch in in_batches(self._inside(keys), _BATCH, len):
+            async with self.connection.async_memory.transaction() as transaction:
+                for key in batch:
+                    transaction.delete(key)
 
     def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
         """Yields the keys that start with `prefix`, in order."""

@@ -29,6 +29,7 @@ from botwire_langgraph.thread_cache import Late
 _PAGE = 100
 _ATTEMPTS = 50
 _BATCH_BYTES = 2_000_000  # servers limit the size of a request
+_PART = 1_000  # and the number of its operations
 _COUNTERS = "counters_since_delta_snapshot"
 
 
@@ -85,31 +86,38 @@ def _keep(
         kept = yield from choose(headers)
         used = yield from _used(kept)
         keys = {header.key for header in kept}
-        deletions: list[ops.AnyOperation] = [
-            ops.DeleteKey(key) for key in values if key not in used
-        ]
+        deletions: list[ops.AnyOperation] = []
         for header in headers:
             if header.key not in keys:
                 writes = layout.writes(thread, header.thread.namespace, header.id)
                 deletions += [ops.DeleteKey(header.key), ops.ClearKeys(writes)]
+        # Values go last: if this ends halfway, no checkpoint lacks its values.
+        deletions += [ops.DeleteKey(key) for key in values if key not in used]
         if not deletions:
             return
         left = {header.thread.namespace for header in kept}
         ids = {header.id for header in kept}
+        changes: list[ops.DeleteKey | ops.PutKey] = []
         for head in heads:
             namespace = cast("Json", head.value).value["checkpoint_ns"]
             if namespace not in left:
-                deletions.append(ops.DeleteKey(head.key))
+                changes.append(ops.DeleteKey(head.key))
             elif (found := Late.of(head)) and found.latest not in ids:
                 plain = putting.head_value(Thread(thread, namespace, None))
-                deletions.append(ops.PutKey(head.key, plain))
+                changes.append(ops.PutKey(head.key, plain))
+        versions = {head.key: head.version for head in heads}
         try:
-            yield (
-                # A checkpoint added meanwhile may use the values deleted here.
-                *(ops.CheckKey(head.key, head.version) for head in heads),
-                putting.mark(layout.pruned(thread)),
-                *deletions,
-            )
+            for start in range(0, len(deletions), _PART):
+                results = yield (
+                    # A checkpoint added meanwhile may use the values deleted here.
+                    *(ops.CheckKey(key, version) for key, version in versions.items()),
+                    putting.mark(layout.pruned(thread)),
+                    *changes,
+                    *deletions[start : start + _PART],
+                )
+                for change, result in zip(changes, results[len(versions) + 1 :], strict=False):
+                    versions[change.key] = result if isinstance(change, ops.PutKey) else 0
+                changes = []
         except ConflictError:
             if attempt == _ATTEMPTS:
                 raise
@@ -155,9 +163,9 @@ def copy_thread(source: str, target: str) -> BatchProgram[None]:
             for entry in page.entries:
                 size += len(_bytes(entry.value))
                 batch.append(_copy(entry, target))
-            if size > _BATCH_BYTES:
-                yield tuple(batch)
-                batch, size = [], 0
+                if size > _BATCH_BYTES or len(batch) >= _PART:
+                    yield tuple(batch)
+                    batch, size = [], 0
             following = following.following(page)
     if batch:
         yield tuple(batch)

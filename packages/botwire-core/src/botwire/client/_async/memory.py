@@ -321,13 +321,13 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
         """Returns the number of keys that start with `prefix`."""
         return await self._calls.apply(ops.CountKeys(without_star(prefix)))
 
-    async def clear(self) -> int:
-        """Deletes every key and returns how many there were. Histories and records stay.
+    async def clear(self, prefix: str = "") -> int:
+        """Deletes every key that starts with `prefix`, and returns how many there were.
 
-        More than 1,000 keys are deleted in parts. Others can write in between; keys they set before
-        the last part are deleted too.
+        Histories and records stay. More than 1,000 keys are deleted in parts. Others can write in
+        between; keys they set before the last part are deleted too.
         """
-        return await self._calls.in_parts(ops.ClearKeys(limit=ops.PART))
+        return await self._calls.in_parts(ops.ClearKeys(without_star(prefix), ops.PART))
 
     # --- histories --------------------------------------------------------------------------
 

@@ -314,13 +314,13 @@ class Memory(MemoryPast, MemoryOperators):
         """Returns the number of keys that start with `prefix`."""
         return self._calls.apply(ops.CountKeys(without_star(prefix)))
 
-    def clear(self) -> int:
-        """Deletes every key and returns how many there were. Histories and records stay.
+    def clear(self, prefix: str = "") -> int:
+        """Deletes every key that starts with `prefix`, and returns how many there were.
 
-        More than 1,000 keys are deleted in parts. Others can write in between; keys they set before
-        the last part are deleted too.
+        Histories and records stay. More than 1,000 keys are deleted in parts. Others can write in
+        between; keys they set before the last part are deleted too.
         """
-        return self._calls.in_parts(ops.ClearKeys(limit=ops.PART))
+        return self._calls.in_parts(ops.ClearKeys(without_star(prefix), ops.PART))
 
     # --- histories --------------------------------------------------------------------------
 
