@@ -226,6 +226,59 @@ async def test_an_agent_that_is_a_tool_shares_the_session(
     assert found[1][-3:] == [("assistant", "done"), ("user", "again"), ("assistant", "yes")]
 
 
+@tool(approval_mode="always_require")
+def spend(amount: int) -> str:
+    """Spends."""
+    return f"spent {amount}"
+
+
+def pairs(messages: Sequence[Message]) -> list[tuple[str, list[str]]]:
+    """Returns the calls and the answers that a model is shown, in order."""
+    shown = []
+    for message in messages:
+        for kind in ("function_call", "function_result"):
+            ids = [c.call_id or "" for c in message.contents if c.type == kind]
+            if ids:
+                shown.append((kind, ids))
+    return shown
+
+
+@pytest.mark.parametrize("each_call", [False, True])
+@pytest.mark.parametrize("limit", [None, 2])
+async def test_a_person_approves_one_of_several_calls_after_others_were_talked_about(
+    place_url: str, namespace: str, limit: int | None, *, each_call: bool
+) -> None:
+    both = [call("spend", amount=1), call("look", city="Oslo")]
+    again = [Content.from_function_call("c2", "spend", arguments={"amount": 2})]
+
+    def open_it(*says: Any) -> Agent:
+        return Agent(
+            client=ScriptedClient(*says),
+            context_providers=[
+                BotWireHistoryProvider(namespace, url=place_url, max_messages=limit)
+            ],
+            tools=[spend, look],
+            require_per_service_call_history_persistence=each_call,
+        )
+
+    session = AgentSession(session_id="s")
+    await open_it(again).run("never mind", session=session)  # never approved, nor rejected
+    asked = await open_it(both).run("spend", session=session)
+    kept = AgentSession.from_dict(json.loads(json.dumps(session.to_dict())))
+    await open_it("fine").run("something else", session=AgentSession(session_id="s"))
+    approved = [one.to_function_approval_response(True) for one in asked.user_input_requests]
+    agent = open_it("done")
+    await agent.run(Message("user", approved), session=kept)
+    shown = pairs(agent.client.received[-1])
+    ids = ["call-spend", "call-look"]
+    assert shown[-2:] == [("function_call", ids), ("function_result", ids)]
+    assert [one for _, one in shown[::2]] == [one for _, one in shown[1::2]]
+    later = open_it("yes")
+    await later.run("and?", session=AgentSession(session_id="s"))
+    shown = pairs(later.client.received[-1])
+    assert [one for _, one in shown[::2]] == [one for _, one in shown[1::2]]
+
+
 @pytest.mark.parametrize("each_call", [False, True])
 async def test_agents_that_pass_on_their_conversation_store_it_once(
     place_url: str, namespace: str, *, each_call: bool

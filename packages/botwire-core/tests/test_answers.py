@@ -151,6 +151,20 @@ async def refused(request: Awaitable[None]) -> bool:
     return False
 
 
+async def test_a_task_may_alternate_between_objects(history: AsyncHistory) -> None:
+    mine, others, inner = (Answerers("space") for _ in range(3))
+
+    async def ask() -> None:
+        await answer(history, inner.of_task("talk"))
+
+    for answerers in (mine, others, mine):
+        answerer = answerers.of_task("talk")
+        await look(history, answerer)
+        await asyncio.create_task(ask())
+        await answer(history, answerer)
+    assert await history.count() == 6
+
+
 async def test_a_request_about_something_else_is_not_part_of_the_outer_one(
     history: AsyncHistory,
 ) -> None:

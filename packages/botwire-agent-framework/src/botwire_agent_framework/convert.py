@@ -84,20 +84,43 @@ def from_items_with_seqs(items: Iterable[Item]) -> list[tuple[int, AgentMessage]
 
 
 def paired(messages: Sequence[AgentMessage], inputs: Sequence[AgentMessage]) -> list[AgentMessage]:
-    """Returns messages with an answer added to each call that has none and waits for none."""
-    # A run's input may answer a stored call, and a call may wait for a person's approval.
-    settled = {
-        content.call_id
+    """Returns messages with an answer added to each call that has none and waits for none.
+
+    Calls that the input answers or approves come last, since their answers follow the input.
+    """
+    answered = answered_calls(inputs)
+    settled = set(answered)
+    for message in [*messages, *inputs]:
+        approvals = {
+            content.function_call.call_id
+            for content in message.contents
+            if content.type == "function_approval_request" and content.function_call is not None
+        }
+        # None of a message's tools run before a person has approved those that need it. Agent
+        # Framework hides such calls, unless the input approves others.
+        if approvals and (not answered or approvals & answered):
+            settled |= set(call_ids(message).calls)
+    whole = pair_answers(messages, ids=call_ids, close=_close, select=_select, settled=settled)
+    open_ids = answered - {call_id for one in whole for call_id in call_ids(one).answers}
+    waiting = [one for one in whole if not open_ids.isdisjoint(call_ids(one).calls)]
+    return [*(one for one in whole if not any(one is other for other in waiting)), *waiting]
+
+
+def answered_calls(inputs: Iterable[AgentMessage]) -> set[str]:
+    """Returns the ids of the calls that an input answers, approves or rejects."""
+    return {
+        call_id
         for message in inputs
         for content in message.contents
-        if content.type == "function_result" and content.call_id
+        if (call_id := _answered_by(content)) is not None
     }
-    for message in [*messages, *inputs]:
-        for content in message.contents:
-            call = content.function_call
-            if call is not None and content.type.startswith("function_approval") and call.call_id:
-                settled.add(call.call_id)
-    return pair_answers(messages, ids=call_ids, close=_close, select=_select, settled=settled)
+
+
+def _answered_by(content: Content) -> str | None:
+    if content.type == "function_result":
+        return content.call_id
+    call = content.function_call if content.type == "function_approval_response" else None
+    return None if call is None else call.call_id
 
 
 def count_replayed(given: Sequence[AgentMessage], stored: Sequence[AgentMessage]) -> int:

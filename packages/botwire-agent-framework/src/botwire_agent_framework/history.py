@@ -23,6 +23,7 @@ from botwire.off_loop import off_loop
 from botwire.operations import MAX_PAGE, check_count, read_ttl
 from botwire_agent_framework.compaction import after_strategies, compact
 from botwire_agent_framework.convert import (
+    answered_calls,
     call_ids,
     count_replayed,
     from_items,
@@ -227,7 +228,24 @@ class BotWireHistoryProvider(
         if results and before.seen is not None:
             await self._check_turn(before, results, context.session_id)
         loaded = context.context_messages.get(self.source_id, [])
+        loaded = [*await self._calling(context, loaded), *loaded]
         context.context_messages[self.source_id] = paired(loaded, context.input_messages)
+
+    async def _calling(self, context: SessionContext, loaded: Sequence[Message]) -> list[Message]:
+        """Returns the messages before the loaded ones whose calls the input answers or approves."""
+        missing = answered_calls(context.input_messages)
+        missing -= {call_id for message in loaded for call_id in call_ids(message).calls}
+        found: list[Message] = []
+        if not (missing and self.load_messages and self.max_messages is not None):
+            return found
+        async for item in self._history(context.session_id).newest_first():
+            for message in from_items([item]):
+                if not missing.isdisjoint(call_ids(message).calls):
+                    missing -= set(call_ids(message).calls)
+                    found.insert(0, message)
+            if not missing:
+                break
+        return found
 
     async def after_run(
         self,

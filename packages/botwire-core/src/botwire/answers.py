@@ -167,7 +167,7 @@ class Answerers:
             held = (name, Answerer((self._namespace, name)))
             if task is not None:
                 self._of[task] = held
-                held[1].begins()
+        held[1].begins()
         return held[1]
 
 
