@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import signal
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from botwire_server.accepting import SHARE, Acceptor
+from conftest import read_url, running
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 BUSY, NEW = 40, 100
@@ -96,3 +101,44 @@ async def test_a_lone_worker_accepts_all_who_wait_and_one_of_several_its_share(
             client.close()
     assert next(filter(None, counts)) == at_once
     assert counts[-1] == NEW
+
+
+@pytest.mark.anyio
+async def test_who_was_accepted_before_the_end_is_connected() -> None:
+    """uvicorn tells only those who are connected that the server stops."""
+    Counted.count = 0
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        acceptor = Acceptor(listener, Counted, None, NEW, NEW)
+        with socket.create_connection(listener.getsockname()):
+            acceptor._accept()
+            acceptor.close()
+            await acceptor.wait_closed()
+    assert Counted.count == 1
+
+
+async def test_a_server_that_stops_does_not_wait_for_clients_that_have_just_come(
+    tmp_path: Path,
+) -> None:
+    loop = asyncio.get_running_loop()
+    with running(tmp_path / "memory.db", "--grace", "60") as process:
+        address = urlsplit(read_url(process))
+
+        async def come_again_and_again() -> None:
+            with contextlib.suppress(OSError):  # the server has ended
+                while True:
+                    _, client = await loop.create_connection(
+                        lambda: Client(itertools.count(), goes_on=is_ending.is_set()),
+                        address.hostname,
+                        address.port,
+                    )
+                    await client.closed
+
+        is_ending = asyncio.Event()
+        clients = [asyncio.create_task(come_again_and_again()) for _ in range(60)]
+        async with httpx.AsyncClient(base_url=address.geturl()) as client:
+            for _ in range(20):  # until the others have come a few times
+                await client.get("/healthz")
+        is_ending.set()
+        process.terminate()
+        await asyncio.gather(*clients)
+        assert process.wait(30) in (0, -signal.SIGTERM)

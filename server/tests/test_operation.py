@@ -8,12 +8,14 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +294,29 @@ def test_an_unfinished_request_is_waited_for_as_long_as_the_grace(database: Path
             connection.sendall(f"{head}\r\nExpect: 100-continue\r\n\r\n".encode())
             assert connection.recv(1000).startswith(b"HTTP/1.1 100")  # it waits for the body
             process.terminate()
+            with connection.makefile("rb") as answer:
+                assert answer.readline().startswith(b"HTTP/1.1 503")
             assert process.wait(25) in (0, -signal.SIGTERM)  # it ended by itself
+
+
+def test_a_write_that_the_end_cuts_off_reaches_the_next_server(database: Path) -> None:
+    with ThreadPoolExecutor(1) as thread, running(database, "--grace", "1") as process:
+        url = read_url(process)
+        with Memory("n", url=url, timeout=120) as memory:
+            for _ in range(3):
+                memory.increment("k")  # over a channel
+            with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                late = thread.submit(memory.increment, "k")
+                metrics = re.compile(r"botwire_requests_in_progress\S* 2")  # and this one
+                wait_until(lambda: metrics.search(httpx.get(f"{url}/metrics").text), "the write")
+                process.terminate()
+                process.wait(60)
+            with running(database, "--port", url.rpartition(":")[2]) as following:
+                read_url(following)
+                assert late.result() == 4
+                assert memory.get("k") == 4
+                following.terminate()
 
 
 BLOCKED = """

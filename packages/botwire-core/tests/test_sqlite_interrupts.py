@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dis
 import gc
 import os
 import signal
@@ -13,9 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -24,6 +22,7 @@ from botwire import AsyncMemory, ConflictError, Memory
 from botwire import operations as ops
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 from botwire.names import SYSTEM_NAMESPACE
+from tests.interrupts import Stop, cutting_in
 
 HOLDER = """
 import sqlite3, sys
@@ -35,46 +34,10 @@ connection.execute("ROLLBACK")
 """
 
 
-class Stop(BaseException):
-    """An exception raised by a handler, like KeyboardInterrupt."""
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A path for a database."""
     return tmp_path / "memory.db"
-
-
-@contextlib.contextmanager
-def cutting_in(after: int, act: Any) -> Iterator[list[int]]:
-    """Acts at the n-th point at which Python handles signals in the engine's code."""
-    before: dict[FrameType, str] = {}
-    count = [0]
-
-    def trace(frame: FrameType, event: str, arg: Any) -> Any:
-        if "engines" not in frame.f_code.co_filename:
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            name = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-            # A call that raises goes straight to its handler: Python handles no signal there, and
-            # an exception at that point would leave the thread's state unbalanced.
-            is_behind_call = before.get(frame, "").startswith("CALL") and name != "PUSH_EXC_INFO"
-            if is_behind_call or name in ("RESUME", "JUMP_BACKWARD"):
-                count[0] += 1
-                if count[0] == after:
-                    sys.settrace(None)
-                    act()
-            before[frame] = name
-        return trace
-
-    traced = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield count
-    finally:
-        sys.settrace(traced)
-        assert not isinstance(sys.exc_info()[1], StopIteration)  # nothing is left behind
 
 
 def may_write(path: Path) -> bool:

@@ -19,6 +19,7 @@ logger = logging.getLogger("botwire.server")
 SHARE = 32
 """Connections that one of several workers accepts per turn, so as to leave some to the others."""
 _PAUSE_SECONDS = 1.0
+_LAST_SECONDS = 1.0  # for handshakes, when the server stops
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -88,7 +89,8 @@ class Acceptor:
             self._loop.remove_reader(self._listener)
 
     async def wait_closed(self) -> None:
-        """Waits for connections that are still opening."""
-        for opening in self._opening:
-            opening.cancel()
-        await asyncio.gather(*self._opening, return_exceptions=True)
+        """Waits until the accepted connections are open; drops those that take long (TLS)."""
+        if self._opening:
+            _, slow = await asyncio.wait(self._opening, timeout=_LAST_SECONDS)
+            for opening in slow:
+                opening.cancel()

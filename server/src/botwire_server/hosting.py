@@ -124,6 +124,10 @@ class _Server(uvicorn.Server):
         # Streams would otherwise last until the end of the grace period.
         self._state.watchers.close()
         self._state.mounts.stop()
+        # uvicorn tells only open connections to close, and would wait for the others in vain.
+        for acceptor in self.servers:
+            acceptor.close()
+            await acceptor.wait_closed()
         await super().shutdown(sockets)
         # uvicorn raises the signal again after this, which ends the process at once.
         for handler in logging.getLogger("botwire").handlers:

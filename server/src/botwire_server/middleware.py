@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import re
@@ -111,6 +112,11 @@ class RequestMiddleware:
                 if status:  # the answer has begun, and its sender has logged the error
                     raise
                 failure = problems.respond(problems.unexpected(error), request_id)
+                await failure(scope, receive, send_noted)
+            except asyncio.CancelledError:
+                if status or not _is_stopping(scope):
+                    raise
+                failure = problems.respond(problems.STOPPING, request_id)
                 await failure(scope, receive, send_noted)
             finally:
                 work.close()
@@ -245,6 +251,11 @@ def _sender(scope: Scope) -> dict[str, str]:
     if caller is not None and caller.key is not None:
         said["key"] = caller.key.id
     return said
+
+
+def _is_stopping(scope: Scope) -> bool:
+    """Returns whether the server is stopping; it then cancels requests after the grace period."""
+    return bool(scope["app"].state.is_stopping)
 
 
 def _route(scope: Scope) -> str:

@@ -33,6 +33,12 @@ logger = logging.getLogger("botwire.server")
 MEDIA_TYPE = "application/problem+json"
 CLIENT_GONE = 499
 """The status to log when the client left before the answer, as in nginx."""
+STOPPING = ServerError(
+    "the server is stopping, and could not finish this request in time: try again",
+    status=503,
+    retry_after=1,
+)
+"""The answer to a request that the end of the grace period cancelled."""
 Responses = dict[int | str, dict[str, Any]]
 """The OpenAPI descriptions of a route's answers by status, as FastAPI expects them."""
 

@@ -94,8 +94,13 @@ class Channel:
         if time.monotonic() - self._heard_at < _SILENT_SECONDS:
             return True
         # The server's pings wait in the socket.
-        with contextlib.suppress(OSError):
+        try:
             self._lead(lambda: self._read(0.0))
+        except OSError:
+            pass
+        except BaseException:  # such as Ctrl-C, as below
+            self._die()
+            raise
         return not self._is_dead and time.monotonic() - self._heard_at < _SILENT_SECONDS
 
     def ask(self, content: str, name: str | None, deadline: float) -> Answer | None:
@@ -243,6 +248,10 @@ class Channel:
             pongs, self._pongs = self._pongs, b""
             self._write(pongs + frame, deadline)
         finally:
+            self._end_writing()
+
+    def _end_writing(self) -> None:
+        with contextlib.suppress(RuntimeError):  # `_die` did it
             self._writing.release()
 
     def _write(self, data: bytes, deadline: float) -> None:
@@ -268,6 +277,8 @@ class Channel:
             self._socket.shutdown(socket.SHUT_RDWR)  # the reading thread notices
         for waiter in list(self._waiting.values()):
             waiter.call()
+        # An interrupt may have struck behind `acquire`. Who waits for the lock then writes nothing.
+        self._end_writing()
 
     def retire(self) -> None:
         """Stops accepting requests, and closes once all are answered."""

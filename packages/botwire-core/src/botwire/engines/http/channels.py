@@ -327,17 +327,21 @@ class Channels:
         thread = threading.get_ident()
         if thread in slot.users:
             return None
-        slot.users.add(thread)
         try:
+            slot.users.add(thread)
             return call()
         finally:
             slot.users.discard(thread)
 
     def _open(self, slot: _Slot, seconds: float) -> None:
-        if not slot.opening.acquire(blocking=False):
-            return
+        is_ours = False
         try:
-            if slot.channel is not None or not self._verdict.allows or seconds < _LEAST_SECONDS:
+            with slot.opening:
+                if slot.is_opening or slot.channel is not None:
+                    return
+                # In one step, so that no interrupt comes between.
+                is_ours = slot.is_opening = True
+            if not self._verdict.allows or seconds < _LEAST_SECONDS:
                 return
             with no_fork:
                 from botwire.engines.http.blocking import Channel  # noqa: PLC0415 - see the twin
@@ -350,7 +354,8 @@ class Channels:
         except OSError as error:
             self._verdict.refuse(is_silent=isinstance(error, TimeoutError))
         finally:
-            slot.opening.release()
+            if is_ours:
+                slot.is_opening = False
 
     def close(self) -> None:
         """Closes the channel. The next call opens a new one."""
@@ -363,7 +368,8 @@ class _Slot:
     def __init__(self) -> None:
         self.channel: Channel | None = None
         self.has_answered = False
-        self.opening = threading.Lock()
+        self.opening = threading.Lock()  # held to look at what follows
+        self.is_opening = False
         self.users: set[int] = set()  # threads that use the channel
 
     def close(self) -> None:
