@@ -15,7 +15,7 @@ from botwire import Item
 from botwire.client.encoding import encode_each
 from botwire.messages import Message, Native, Role, ToolCall, read_items
 from botwire.tagged import from_stored, to_json
-from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
+from botwire.tool_calls import NOT_COMPLETED, CallIds
 
 FRAMEWORK = "agent-framework"
 FORMAT = 1
@@ -83,62 +83,6 @@ def from_items_with_seqs(items: Iterable[Item]) -> list[tuple[int, AgentMessage]
     )
 
 
-def paired(messages: Sequence[AgentMessage], inputs: Sequence[AgentMessage]) -> list[AgentMessage]:
-    """Returns messages with an answer added to each call that has none and waits for none.
-
-    Calls that the input answers or approves come last, since their answers follow the input.
-    """
-    answered = answered_calls(inputs)
-    settled = set(answered)
-    for message in [*messages, *inputs]:
-        approvals = {
-            content.function_call.call_id
-            for content in message.contents
-            if content.type == "function_approval_request" and content.function_call is not None
-        }
-        # None of a message's tools run before a person has approved those that need it. Agent
-        # Framework hides such calls, unless the input approves others.
-        if approvals and (not answered or approvals & answered):
-            settled |= set(call_ids(message).calls)
-    whole = pair_answers(messages, ids=call_ids, close=_close, select=_select, settled=settled)
-    open_ids = answered - {call_id for one in whole for call_id in call_ids(one).answers}
-    waiting = [one for one in whole if not open_ids.isdisjoint(call_ids(one).calls)]
-    return [*(one for one in whole if not any(one is other for other in waiting)), *waiting]
-
-
-def answered_calls(inputs: Iterable[AgentMessage]) -> set[str]:
-    """Returns the ids of the calls that an input answers, approves or rejects."""
-    return {
-        call_id
-        for message in inputs
-        for content in message.contents
-        if (call_id := _answered_by(content)) is not None
-    }
-
-
-def _answered_by(content: Content) -> str | None:
-    if content.type == "function_result":
-        return content.call_id
-    call = content.function_call if content.type == "function_approval_response" else None
-    return None if call is None else call.call_id
-
-
-def count_replayed(given: Sequence[AgentMessage], stored: Sequence[AgentMessage]) -> int:
-    """Returns how many of the given messages repeat the end of a stored conversation.
-
-    Messages of users alone are no replay, as a user may say the same again.
-    """
-    new, old = [_content(one) for one in given], [_content(one) for one in stored]
-    for count in range(min(len(new), len(old)), 0, -1):
-        if new[:count] == old[-count:] and any(one.role != "user" for one in given[:count]):
-            return count
-    return 0
-
-
-def _content(message: AgentMessage) -> Any:
-    return message.role, [content.to_dict() for content in message.contents]
-
-
 def call_ids(message: AgentMessage) -> CallIds:
     """Returns the ids of the calls and of the answers in a message."""
     return CallIds(
@@ -182,13 +126,15 @@ def _is_answer(content: Content) -> bool:
     return content.type == "function_result" and bool(content.call_id)
 
 
-def _close(message: AgentMessage, positions: Sequence[int]) -> Iterable[AgentMessage]:
+def close(message: AgentMessage, positions: Sequence[int]) -> Iterable[AgentMessage]:
+    """Yields what answers some calls of a message, for `pair_answers`."""
     calls = [_calls(message)[position].call_id or "" for position in positions]
     results = [Content.from_function_result(call, result=NOT_COMPLETED) for call in calls]
     yield AgentMessage("tool", results)
 
 
-def _select(message: AgentMessage, positions: Sequence[int], rest: bool) -> AgentMessage | None:
+def select(message: AgentMessage, positions: Sequence[int], rest: bool) -> AgentMessage | None:
+    """Returns a message with some of its answers, for `pair_answers`."""
     answers = [content for content in message.contents if _is_answer(content)]
     chosen = {id(answers[position]) for position in positions}
     kept = [

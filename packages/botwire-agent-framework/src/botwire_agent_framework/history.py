@@ -16,21 +16,14 @@ from agent_framework import (
     SupportsAgentRun,
 )
 
-from botwire import AsyncHistory, ConfigurationError, ConflictError, Item
+from botwire import AsyncHistory, ConfigurationError, ConflictError
 from botwire.answers import Answerer, Answerers
 from botwire.connection import Acting, Connected, ConnectionOptions
 from botwire.off_loop import off_loop
-from botwire.operations import MAX_PAGE, check_count, read_ttl
+from botwire.operations import check_count, read_ttl
 from botwire_agent_framework.compaction import after_strategies, compact
-from botwire_agent_framework.convert import (
-    answered_calls,
-    call_ids,
-    count_replayed,
-    from_items,
-    item_id,
-    paired,
-    to_items,
-)
+from botwire_agent_framework.convert import call_ids, from_items, item_id, to_items
+from botwire_agent_framework.inputs import find_calls, paired, without_stored
 
 
 def _acting() -> Acting:
@@ -228,24 +221,10 @@ class BotWireHistoryProvider(
         if results and before.seen is not None:
             await self._check_turn(before, results, context.session_id)
         loaded = context.context_messages.get(self.source_id, [])
-        loaded = [*await self._calling(context, loaded), *loaded]
+        if self.load_messages and self.max_messages is not None:
+            history = self._history(context.session_id)
+            loaded = [*await find_calls(history, context.input_messages, loaded), *loaded]
         context.context_messages[self.source_id] = paired(loaded, context.input_messages)
-
-    async def _calling(self, context: SessionContext, loaded: Sequence[Message]) -> list[Message]:
-        """Returns the messages before the loaded ones whose calls the input answers or approves."""
-        missing = answered_calls(context.input_messages)
-        missing -= {call_id for message in loaded for call_id in call_ids(message).calls}
-        found: list[Message] = []
-        if not (missing and self.load_messages and self.max_messages is not None):
-            return found
-        async for item in self._history(context.session_id).newest_first():
-            for message in from_items([item]):
-                if not missing.isdisjoint(call_ids(message).calls):
-                    missing -= set(call_ids(message).calls)
-                    found.insert(0, message)
-            if not missing:
-                break
-        return found
 
     async def after_run(
         self,
@@ -265,28 +244,10 @@ class BotWireHistoryProvider(
             if answerer.seen is not None:
                 answerer.saw(await self._compact(agent, context, answerer.seen))
         with _written_by(agent):
-            context = await self._without_stored(context)
+            if self.store_inputs and len(context.input_messages) > 1:  # one is what somebody says
+                history, context = self._history(context.session_id), copy.copy(context)
+                context.input_messages = await without_stored(history, context.input_messages)
             await super().after_run(agent=agent, session=session, context=context, state=state)
-
-    async def _without_stored(self, context: SessionContext) -> SessionContext:
-        """Returns a context whose input does not begin with what the conversation ends with.
-
-        Agents of a workflow that share a session pass on the conversation, which is stored already.
-        """
-        given = context.input_messages
-        if not self.store_inputs or len(given) < 2:  # one message is what somebody says
-            return context
-        history = self._history(context.session_id)
-        stored: list[Item] = []
-        async for item in history.newest_first(page_size=min(len(given), MAX_PAGE)):
-            stored.append(item)
-            if len(stored) == len(given):
-                break
-        known = count_replayed(given, await off_loop(from_items, stored[::-1]))
-        if known:
-            context = copy.copy(context)
-            context.input_messages = given[known:]
-        return context
 
     async def _compact(
         self, agent: SupportsAgentRun, context: SessionContext, last: int | None
