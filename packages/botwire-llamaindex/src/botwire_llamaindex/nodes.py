@@ -102,15 +102,15 @@ def _condition(part: MetadataFilter) -> dict[str, Any]:
     """
     key, value, operator = part.key, part.value, part.operator
     if operator is FilterOperator.EQ:
-        return {key: {"$in": []}} if value is None else {key: {"$eq": value}}
+        return {key: {"$in": _equal([value])}}
     if operator is FilterOperator.NE:
-        return {"$not": {key: {"$in": []}}} if value is None else {"$not": {key: {"$eq": value}}}
+        return {"$not": {key: {"$in": _equal([value])}}}
     if operator in _COMPARED:
         return {key: {_COMPARED[operator]: value}}
     if operator is FilterOperator.IN:
-        return {key: {"$in": _listed(value)}}
+        return {key: {"$in": _equal(_listed(value))}}
     if operator is FilterOperator.NIN:
-        return {"$not": {key: {"$in": _listed(value)}}}
+        return {"$not": {key: {"$in": _equal(_listed(value))}}}
     if operator is FilterOperator.IS_EMPTY:
         return {"$or": [{"$not": {key: {"$exists": True}}}, {key: {"$in": [None, "", []]}}]}
     raise ConfigurationError(f"filter on {key!r}: unknown operator {operator!r}")
@@ -147,6 +147,15 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
+def _equal(values: list[Any]) -> list[Any]:
+    """Returns what equals these values in LlamaIndex: no null, and a boolean if its number does.
+
+    A filter of LlamaIndex refuses a boolean, so only 1 and 0 find one.
+    """
+    given = [value for value in values if value is not None]
+    return given + [bool(value) for value in given if value in (0, 1)]
+
+
 def _is_in(value: Any, found: Any) -> bool:
     if isinstance(found, str):
         return isinstance(value, str) and value in found
@@ -158,7 +167,7 @@ def _has_any(value: Any, found: Any) -> bool:
 
 
 def _has_all(value: Any, found: Any) -> bool:
-    return all(_is_in(one, found) for one in _listed(value))
+    return found is not None and all(_is_in(one, found) for one in _listed(value))
 
 
 _SEARCHED_FOR: Mapping[FilterOperator, Callable[[Any, Any], bool]] = {
