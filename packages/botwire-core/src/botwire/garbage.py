@@ -23,7 +23,9 @@ _pausing: set[int] = set()  # threads
 def collection_paused(function: Callable[P, T]) -> Callable[P, T]:
     """Returns a function during which the garbage collector pauses, for all threads.
 
-    The function must wait for nothing.
+    The function may wait for the store, but for nothing that can take longer: whatever becomes
+    garbage in cycles stays in memory until it returns. If the collector ran only between the pages
+    of a conversation, it would still look through all objects of the process now and then.
     """
 
     @functools.wraps(function)
