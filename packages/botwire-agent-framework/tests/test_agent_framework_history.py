@@ -22,6 +22,7 @@ from agent_framework import (
     Message,
     WorkflowBuilder,
     WorkflowCheckpoint,
+    _sessions,
     tool,
 )
 from hypothesis import given
@@ -277,6 +278,29 @@ async def test_a_person_approves_one_of_several_calls_after_others_were_talked_a
     await later.run("and?", session=AgentSession(session_id="s"))
     shown = pairs(later.client.received[-1])
     assert [one for _, one in shown[::2]] == [one for _, one in shown[1::2]]
+
+
+@pytest.mark.skipif(
+    not hasattr(_sessions, "_current_run_identity"), reason="no run has an identity"
+)
+@pytest.mark.parametrize("each_call", [False, True])
+async def test_an_approval_is_not_refused_since_others_spoke_meanwhile(
+    place_url: str, namespace: str, *, each_call: bool
+) -> None:
+    def open_it(*says: Any) -> Agent:
+        return Agent(
+            client=ScriptedClient(*says),
+            context_providers=[BotWireHistoryProvider(namespace, url=place_url)],
+            tools=[spend],
+            require_per_service_call_history_persistence=each_call,
+        )
+
+    agent, session = open_it(call("spend", amount=1), "done"), AgentSession(session_id="s")
+    asked = await agent.run("spend", session=session)
+    await open_it("fine").run("something else", session=AgentSession(session_id="s"))
+    approved = [one.to_function_approval_response(True) for one in asked.user_input_requests]
+    answer = await agent.run(Message("user", approved), session=session)
+    assert answer.text == "done"
 
 
 @pytest.mark.parametrize("each_call", [False, True])

@@ -14,6 +14,7 @@ from agent_framework import (
     Message,
     SessionContext,
     SupportsAgentRun,
+    _sessions,
 )
 
 from botwire import AsyncHistory, ConfigurationError, ConflictError
@@ -103,7 +104,7 @@ class BotWireHistoryProvider(
         self.ttl = read_ttl(ttl)
         self.max_messages = max_messages
         self.skip_excluded = skip_excluded
-        self._answerers = Answerers(self.connection.namespace)
+        self._answerers = Answerers(self.connection.namespace, _run)
 
     def _history(self, session_id: str | None) -> AsyncHistory:
         if not session_id:
@@ -314,6 +315,12 @@ def _written_by(agent: SupportsAgentRun) -> Iterator[None]:
         yield
     finally:
         _agent.reset(token)
+
+
+def _run() -> object:
+    """Returns what tells runs apart: one may begin with an approval, after others spoke."""
+    identity = getattr(_sessions, "_current_run_identity", None)  # agent-framework-core 1.23.0
+    return None if identity is None else identity()
 
 
 def _stores_each_call(agent: SupportsAgentRun) -> bool:

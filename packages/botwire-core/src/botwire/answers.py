@@ -147,28 +147,32 @@ class Answerers:
 
     Args:
         namespace: The namespace of the conversations.
+        run: Returns an object that is another in each of a task's requests, for frameworks that
+            know; None: a task's next request has seen what its last one saw last.
     """
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, run: Callable[[], object] | None = None) -> None:
         self._namespace = namespace
-        self._of: weakref.WeakKeyDictionary[asyncio.Task[Any], tuple[str, Answerer]] = (
+        self._run = run
+        self._of: weakref.WeakKeyDictionary[asyncio.Task[Any], tuple[str, object, Answerer]] = (
             weakref.WeakKeyDictionary()
         )
 
-    def __reduce__(self) -> tuple[type[Answerers], tuple[str]]:
+    def __reduce__(self) -> tuple[type[Answerers], tuple[Any, ...]]:
         """Returns what a copy or a pickle consists of: all but the requests of this process."""
-        return type(self), (self._namespace,)
+        return type(self), (self._namespace, self._run)
 
     def of_task(self, name: str) -> Answerer:
-        """Returns the running task's answerer; a new one if its last had another history."""
+        """Returns the running task's answerer; a new one for another history or request."""
         task = asyncio.current_task()
+        run = None if self._run is None else self._run()
         held = None if task is None else self._of.get(task)
-        if held is None or held[0] != name:
-            held = (name, Answerer((self._namespace, name)))
+        if held is None or held[0] != name or held[1] is not run:
+            held = (name, run, Answerer((self._namespace, name)))
             if task is not None:
                 self._of[task] = held
-        held[1].begins()
-        return held[1]
+        held[2].begins()
+        return held[2]
 
 
 def _speaks(value: Any) -> bool:
