@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Unpack
 
 from llama_index.core.storage.docstore import types as docstore
@@ -32,6 +32,7 @@ CLAIMS = "memory/claims"
 RENEWED = "renewed"
 _RESERVED = (FACTS, CLAIMS, RENEWED)  # collections of this package's memories
 _BATCH_SIZE = 100
+_DELETED = 1_000  # keys per request
 
 
 class BotWireKVStore(
@@ -215,6 +216,67 @@ class BotWireDocumentStore(_OnKVStore, KVDocumentStore):
 
     def _collections(self) -> tuple[str, ...]:
         return self._node_collection, self._ref_doc_collection, self._metadata_collection
+
+    # LlamaIndex deletes one node after another, and each time stores the list of those left.
+
+    def delete_ref_doc(self, ref_doc_id: str, raise_error: bool = True) -> None:
+        """Deletes a document and its nodes: all or none of a few, and many in several steps.
+
+        Raises:
+            ValueError: There is no such document.
+        """
+        info = self.get_ref_doc_info(ref_doc_id)
+        if info is None:
+            _check_missing(ref_doc_id, raise_error=raise_error)
+            return
+        assert isinstance(self._kvstore, BotWireKVStore)
+        memory = self._kvstore.connection.memory
+        moved = self._moved(ref_doc_id, memory.get_many(self._metadata_keys(info)))
+        for id in moved:
+            self.delete_document(id, raise_error=False)
+        for batch in in_batches(self._keys(ref_doc_id, info), _DELETED, len):
+            with memory.transaction() as tx:
+                for key in batch:
+                    tx.delete(key)
+
+    async def adelete_ref_doc(self, ref_doc_id: str, raise_error: bool = True) -> None:
+        """Like `delete_ref_doc`."""
+        info = await self.aget_ref_doc_info(ref_doc_id)
+        if info is None:
+            _check_missing(ref_doc_id, raise_error=raise_error)
+            return
+        assert isinstance(self._kvstore, BotWireKVStore)
+        memory = self._kvstore.connection.async_memory
+        moved = self._moved(ref_doc_id, await memory.get_many(self._metadata_keys(info)))
+        for id in moved:
+            await self.adelete_document(id, raise_error=False)
+        for batch in in_batches(self._keys(ref_doc_id, info), _DELETED, len):
+            async with memory.transaction() as tx:
+                for key in batch:
+                    tx.delete(key)
+
+    def _metadata_keys(self, info: docstore.RefDocInfo) -> list[str]:
+        return [key_of(self._metadata_collection, id) for id in info.node_ids]
+
+    def _moved(self, ref_doc_id: str, metadata: Mapping[str, Any]) -> list[str]:
+        """Returns the nodes that belong to another document by now, whose list names them too."""
+        return [
+            _split(key)[1]
+            for key, value in metadata.items()
+            if value.get("ref_doc_id", ref_doc_id) != ref_doc_id
+        ]
+
+    def _keys(self, ref_doc_id: str, info: docstore.RefDocInfo) -> list[str]:
+        """Returns the keys of a document; the list of its nodes is last, so this can be repeated."""
+        own = (self._node_collection, self._metadata_collection)
+        return [key_of(one, id) for id in (*info.node_ids, ref_doc_id) for one in own] + [
+            key_of(self._ref_doc_collection, ref_doc_id)
+        ]
+
+
+def _check_missing(ref_doc_id: str, *, raise_error: bool) -> None:
+    if raise_error:
+        raise ValueError(f"ref_doc_id {ref_doc_id} not found.")
 
 
 class BotWireIndexStore(_OnKVStore, KVIndexStore):
