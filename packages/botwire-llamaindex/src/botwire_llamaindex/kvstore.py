@@ -267,7 +267,7 @@ class BotWireDocumentStore(_OnKVStore, KVDocumentStore):
         ]
 
     def _keys(self, ref_doc_id: str, info: docstore.RefDocInfo) -> list[str]:
-        """Returns the keys of a document; the list of its nodes is last, so this can be repeated."""
+        """Returns the keys of a document. Its list of nodes is last, so this can be repeated."""
         own = (self._node_collection, self._metadata_collection)
         return [key_of(one, id) for id in (*info.node_ids, ref_doc_id) for one in own] + [
             key_of(self._ref_doc_collection, ref_doc_id)
