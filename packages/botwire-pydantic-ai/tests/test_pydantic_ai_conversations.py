@@ -39,7 +39,8 @@ from pydantic_ai.models.test import TestModel
 from botwire import Author, ConfigurationError, History, NotJSONError
 from botwire.messages import Message, Native, ToolCall, read_items
 from botwire.tool_calls import NOT_COMPLETED
-from botwire_pydantic_ai import BotWireConversationStore
+from botwire_pydantic_ai import BotWireConversationStore, conversations
+from conftest import read_url, running
 
 
 @pytest.fixture
@@ -364,6 +365,22 @@ async def test_a_damaged_entry_hides_no_other(store: BotWireConversationStore, d
     )
     said = await load(store)
     assert [text for text in said if text != "damaged"] == ["first", "last"]
+
+
+async def test_a_conversation_longer_than_a_request_is_deleted(
+    tmp_path: Path, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversations, "_PART", 5)
+    with running(tmp_path / "memory.db", "--max-batch", "20") as process:
+        store = BotWireConversationStore(namespace, url=read_url(process))
+        for number in range(12):
+            await tell(store, question(f"question {number}"), answer(f"answer {number}"))
+        record = await store.read_record("c")
+        assert record is not None
+        await store.delete_record("c", expected_revision=record.revision)
+        assert await store.load("c") is None
+        assert store.connection.memory.list_keys() == []
+        process.terminate()
 
 
 async def test_a_head_that_is_not_there_is_a_conflict(store: BotWireConversationStore) -> None:

@@ -22,6 +22,8 @@ from botwire.operations import check_count
 from botwire_pydantic_ai import convert, reading
 from botwire_pydantic_ai.reading import ENTRY, FORKS, RECORD, Kept
 
+_PART = 1_000  # keys to delete per request
+
 
 class BotWireConversationStore(Connected, ConversationStore, framework="pydantic-ai"):
     """A `ConversationStore` on BotWire, for any number of processes.
@@ -184,6 +186,7 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
 
     async def _delete(self, name: str, kept: Kept) -> None:
         items = await self._memory.history(name).read(archived=True)
+        keys = [ENTRY + item.id for item in items if item.id is not None]
         async with self._memory.transaction() as tx:
             tx.check(RECORD + name, kept.version)
             forks = await tx.get(FORKS + name, 0)
@@ -194,15 +197,21 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
                 value = {"record": None, "last_seq": last, "uses": kept.uses, "hidden": last}
                 tx.set(RECORD + name, value)
             else:
-                for item in items:
-                    if item.id is not None:
-                        tx.delete(ENTRY + item.id)
+                for key in keys[:_PART]:
+                    tx.delete(key)
                 tx.history(name).clear()
                 for key in (RECORD + name, FORKS + name):
                     tx.delete(key)
                 for used in kept.uses:
                     tx.increment(FORKS + used, -1)
-        for used in () if forks else kept.uses:
+        if forks:
+            return
+        # The entries are gone with the history; these keys would only tell where they were.
+        for start in range(_PART, len(keys), _PART):
+            async with self._memory.transaction() as tx:
+                for key in keys[start : start + _PART]:
+                    tx.delete(key)
+        for used in kept.uses:
             await self._release(used)
 
     async def _release(self, name: str) -> None:
