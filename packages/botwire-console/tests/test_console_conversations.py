@@ -141,6 +141,18 @@ def test_a_long_conversation_is_read_page_by_page(
     assert (seqs[0], seqs[-1]) == ("2921", "2960")
 
 
+def test_one_message_is_one_message(browser: Browser, memory: Memory, namespace: str) -> None:
+    memory.history("chat").append("hello")
+    for view, names in (
+        ("namespace", {}),
+        ("conversations", {}),
+        ("conversation", {"name": "chat"}),
+    ):
+        text = browser.see(view, ns=namespace, **names).text
+        assert "1 message" in text
+        assert "1 messages" not in text
+
+
 def test_the_latest_come_first_and_each_once(
     browser: Browser, memory: Memory, namespace: str
 ) -> None:

@@ -71,6 +71,11 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns a number of things with the noun for one of them, which ``s`` makes plural."""
+    return f"{number(count)} {noun}" if count == 1 else f"{number(count)} {noun}s"
+
+
 def size(count: int) -> str:
     """Returns a number of bytes in readable form."""
     amount = float(count)
@@ -110,6 +115,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "counted": counted,
         "encoded": encoded,
         "moment": moment,
         "number": number,

@@ -12,6 +12,7 @@ from botwire.names import decode_part
 from botwire.transfer import lines
 from botwire.transfer.progress import Tally
 from botwire_console.links import link
+from botwire_console.rendering import counted
 from botwire_console.visit import Visit
 
 KINDS = ("keys", "conversations", "memories")
@@ -87,7 +88,7 @@ class BulkSelection:
                     one.name,
                     str(one.metadata.value.get("title") or one.name),
                     one.last_seq,
-                    f"{one.count + one.archived:,} messages",
+                    counted(one.count + one.archived, "message"),
                     link("conversation", ns=self.namespace, name=one.name),
                 )
                 for one in stats
