@@ -165,6 +165,31 @@ async def test_a_task_may_alternate_between_objects(history: AsyncHistory) -> No
     assert await history.count() == 6
 
 
+async def test_a_write_that_is_cancelled_is_over_before_the_next_request(
+    history: AsyncHistory,
+) -> None:
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def write(last: int | None) -> list[int]:
+        begun.set()
+        await goes_on.wait()  # as a commit does that nobody can stop
+        return await history.extend([said("assistant", "answer")], if_last=last)
+
+    async def ask() -> None:
+        await Answerers("space").of_task("talk").answer(history, write, where="'talk'")
+
+    outer = Answerers("space").of_task("talk")
+    await look(history, outer)
+    inner = asyncio.create_task(ask())
+    await begun.wait()
+    inner.cancel()
+    asyncio.get_running_loop().call_soon(goes_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await inner
+    assert await texts(history) == ["answer"]
+    await answer(history, outer)
+
+
 async def test_a_request_about_something_else_is_not_part_of_the_outer_one(
     history: AsyncHistory,
 ) -> None:

@@ -195,6 +195,20 @@ async def test_an_agent_that_is_a_tool_shares_the_session(
     stock.close()
 
 
+async def test_a_stream_that_is_cancelled_while_it_stores_a_turn_refuses_nobody(
+    namespace: str, place_url: str
+) -> None:
+    for number in range(20):
+        session = BotWireSession(f"user-{number}", namespace=namespace, url=place_url)
+        model = ScriptedModel(call("look", "c1"), "never")
+        run = Runner.run_streamed(Agent("a", model=model, tools=[look]), "hi", session=session)
+        async for event in run.stream_events():
+            if event.type == "run_item_stream_event":
+                run.cancel("after_turn" if event.name == "tool_called" else "immediate")
+        await Runner.run(Agent("b", model=ScriptedModel("yes")), "again", session=session)
+        assert texts(await session.get_items())[-2:] == ["again", "yes"]
+
+
 async def test_an_approval_is_not_refused_since_others_spoke_meanwhile(
     session: BotWireSession,
 ) -> None:

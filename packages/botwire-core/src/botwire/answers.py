@@ -26,6 +26,7 @@ from botwire.client import AsyncHistory
 from botwire.errors import ConflictError
 from botwire.models import Item
 
+_LONGEST_CANCELLATION = 1.0  # seconds; a commit takes milliseconds, unless the server is down
 _SPEAKERS = ("user", "assistant", "system")
 
 
@@ -111,7 +112,7 @@ class Answerer:
         after = self.seen
         while True:
             try:
-                seqs = await write(after)
+                seqs = await self._outlast(write(after))
             except ConflictError as error:
                 later = [] if after is None else await history.read(after)
                 if later and not self._spoken(later):
@@ -127,6 +128,23 @@ class Answerer:
                 ) from error
             self.wrote(seqs)
             return seqs
+
+    async def _outlast(self, write: Awaitable[list[int]]) -> list[int]:
+        """Waits for a write, for a while also if this task is cancelled.
+
+        The write takes effect nevertheless, perhaps after the next request has read the
+        conversation, which would take it for someone else's.
+        """
+        task = asyncio.ensure_future(write)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            done, _ = await asyncio.wait({task}, timeout=_LONGEST_CANCELLATION)
+            if not done:
+                task.cancel()
+            elif not task.cancelled() and task.exception() is None:
+                self.wrote(task.result())
+            raise
 
     def _spoken(self, later: Iterable[Item]) -> bool:
         return any(item.seq not in self._own and _speaks(item.value) for item in later)

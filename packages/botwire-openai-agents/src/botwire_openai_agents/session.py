@@ -179,7 +179,11 @@ class BotWireSession(
         if run is None:
             if any(map(has_own_id, items)) and await history.tail(len(values)) == values:
                 return
-            self._wrote(await history.extend(values), wrapper)
+            writer = Answerer(self._conversation(wrapper))
+            written = await writer.answer(
+                history, lambda _: history.extend(values), where=f"the session {self.session_id!r}"
+            )
+            self._wrote(written, wrapper)
             return
         repeated = run.unanswered[-len(values) :] == values
         run.unanswered = []
