@@ -1,4 +1,4 @@
-"""The server at its limits: many clients, more workers, many tasks of one client.
+"""The server at its limits, and a file: many clients, workers, tasks and processes.
 
     hatch run bench limits
 
@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,6 +30,22 @@ CLIENTS = int(os.environ.get("LIMITS_CLIENTS", "300"))
 SECONDS = 4.0
 TASKS = 200
 VALUE = {"role": "user", "text": "hello " * 20}
+WRITER = """
+import json, sys, time
+from botwire import Memory
+
+value = json.loads(sys.argv[2])
+with Memory("n", url=sys.argv[1]) as memory:
+    history = memory.history("h")
+    history.append(value)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    end, waits = time.perf_counter() + float(sys.argv[3]), []
+    while (began := time.perf_counter()) < end:
+        history.append(value)
+        waits.append(time.perf_counter() - began)
+print(json.dumps(waits))
+"""
 
 
 def requests() -> dict[str, Callable[[], bytes]]:
@@ -62,8 +81,29 @@ async def tasks(url: str, work: str) -> float:
         return TASKS * 10 / (time.perf_counter() - started)
 
 
+def processes(url: str, count: int) -> list[float]:
+    """Returns how long each append of several processes to one file took, sorted, in seconds."""
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, url, json.dumps(VALUE), str(SECONDS)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(count)
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    return sorted(itertools.chain(*(json.loads(writer.communicate()[0]) for writer in writers)))
+
+
 def main() -> None:
-    """Prints two tables."""
+    """Prints three tables."""
     with tempfile.TemporaryDirectory() as name, own_postgres() as postgres:
         folder = Path(name)
         head = ("store", "workers", "a second", "median", "p99", "p99 to median")
@@ -89,6 +129,16 @@ def main() -> None:
                     for place in (f"{server.url}?channel=false", server.url)
                 )
                 print(f"| {work} | {http:.0f} a second | {channel:.0f} a second |", flush=True)
+        print("\n| processes that append to one file | a second | median | p99 | longest |")
+        print("|---|---|---|---|---|", flush=True)
+        for count in (1, 2, 4):
+            waits = processes(f"sqlite:///{folder / f'{count}-processes.db'}", count)
+            middle, late = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
+            print(
+                f"| {count} | {len(waits) / SECONDS:.0f} | {middle * 1e3:.2f} ms "
+                f"| {late * 1e3:.1f} ms | {waits[-1] * 1e3:.0f} ms |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def _hand_to_owner(path: Path) -> None:
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return
     folder = path.resolve().parent.stat()
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", "-turns"):
         with contextlib.suppress(FileNotFoundError):
             os.chown(f"{path}{suffix}", folder.st_uid, folder.st_gid, follow_symlinks=False)
 

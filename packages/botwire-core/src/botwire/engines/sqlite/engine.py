@@ -39,7 +39,7 @@ T = TypeVar("T")
 _LOOK_EVERY = 20_000  # SQLite instructions between two calls of `work.is_over`: a few milliseconds
 _AT_ONCE = 1024 * 1024  # most bytes to read on an event loop
 _KNOWN_SECONDS, _MOST_KNOWN = 1.0, 1024  # how long the largest size of how many namespaces is kept
-_SWEEP_PAUSE = 0.03  # seconds; who waits for a lock asks SQLite for it at least every 25 ms
+_SWEEP_PAUSE = 0.03  # seconds; longer than `waiting.LONGEST_PAUSE`
 _FORK_SECONDS = 5.0  # how long a fork waits for a transaction to end
 
 
@@ -77,6 +77,7 @@ class SQLiteEngine:
             connect=self._file.connect_to_write,
             alone=self.path == MEMORY,
             begin=self._file.begin,
+            end=self._file.turns.give_back,
             write=self._write,
             tidy=self._sweep_behind,
             check=self._file.check,

@@ -20,6 +20,7 @@ from botwire.engines.sql.schema import SQLITE
 from botwire.engines.sql.steps import WAIT, Steps
 from botwire.engines.sqlite import maintenance, waiting
 from botwire.engines.sqlite.maintenance import BACKUP_ID
+from botwire.engines.sqlite.turns import FileTurns
 from botwire.errors import BotWireError, ConfigurationError, ServerError
 from botwire.files import make_private
 from botwire.places import MEMORY
@@ -29,6 +30,7 @@ T = TypeVar("T")
 APPLICATION_ID = 0x42575245
 """Marks BotWire's files (``BWRE``); see https://sqlite.org/pragma.html."""
 
+_BEGIN = "BEGIN IMMEDIATE"
 # Page cache per connection, in kilobytes. Writes to the text index are spread over many pages: with
 # a smaller cache, a writer of many records evicts pages and reads them again.
 _READER_CACHE, _WRITER_CACHE = 16_000, 64_000
@@ -46,6 +48,7 @@ class SQLiteFile:
         self.path = path
         self.read_only = read_only
         self._watched = (path, path + "-wal")
+        self.turns = FileTurns(None if path == MEMORY or read_only else path)
         self.forget()
 
     def forget(self) -> None:
@@ -53,12 +56,13 @@ class SQLiteFile:
         self._migrating: set[int] = set()  # ids of threads
         self._is_known = False
         self._identity: tuple[int, ...] | None = None
+        self.turns.forget()
 
     def connect_to_write(self) -> sqlite3.Connection:
         """Returns a connection for writing."""
         connection = self.connect()
         connection.execute(f"PRAGMA cache_size=-{_WRITER_CACHE}")
-        waiting.wait_in_parts(connection)
+        waiting.never_wait(connection)
         return connection
 
     def connect(self) -> sqlite3.Connection:
@@ -218,7 +222,12 @@ class SQLiteFile:
             BusyError: Others hold the lock, and this call is hasty.
             ConfigurationError: A newer release has migrated the file meanwhile.
         """
-        (waiting.execute_at_once if is_hasty else waiting.execute)(connection, "BEGIN IMMEDIATE")
+        may_begin = self.turns.lasts or self.turns.try_to_take()
+        if not (may_begin and waiting.try_to_execute(connection, _BEGIN)):
+            if is_hasty:
+                raise waiting.BusyError("others hold the lock")
+            self.turns.take()
+            waiting.execute(connection, _BEGIN)
         # A newer release may have migrated the tables while this one had them open.
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         migrations.refuse_newer(found, self.path)

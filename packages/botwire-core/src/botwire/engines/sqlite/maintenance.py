@@ -41,12 +41,13 @@ def maintain(connection: sqlite3.Connection, operation: AnyOperation) -> object:
     assert isinstance(operation, ops.CompactStore)
     # VACUUM copies only live data into a new file. The pages go through the log, which keeps old
     # ones until it is truncated.
-    waiting.wait_in_parts(connection)
+    waiting.never_wait(connection)
     waiting.execute(connection, "VACUUM")
     deadline = time.monotonic() + waiting.BUSY_SECONDS
     while busy := connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
         if time.monotonic() > deadline:
             break
+        time.sleep(waiting.LONGEST_PAUSE)
     if busy:
         return ops.Compaction(
             rewritten=False, detail="another process still reads the log: try again"

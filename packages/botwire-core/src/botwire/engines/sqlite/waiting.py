@@ -1,7 +1,7 @@
 """Waits for the locks of a SQLite file.
 
-Python handles no signals while SQLite waits, and SQLite polls less and less often, so it would
-rarely find a contended lock free. So whatever waits long does so in short parts.
+Python handles no signals while SQLite waits, and SQLite soon polls only every 25 to 100
+milliseconds, so it would rarely find a contended lock free. So whatever waits long polls by itself.
 """
 
 from __future__ import annotations
@@ -13,50 +13,45 @@ from botwire.errors import BotWireError
 
 BUSY_SECONDS = 60.0
 """Longest wait for a lock."""
-_PART_MS = 50
+LONGEST_PAUSE = 0.02
+"""Most seconds between two attempts."""
+_FIRST_PAUSE = 0.0005
 
 
 class BusyError(BotWireError):
     """Another process holds the lock, and the caller does not wait for it."""
 
 
-def wait_in_parts(connection: sqlite3.Connection) -> None:
-    """Makes each statement of a connection wait only briefly for a lock; see `execute`."""
-    connection.execute(f"PRAGMA busy_timeout={_PART_MS}")
+def never_wait(connection: sqlite3.Connection) -> None:
+    """Makes each statement of a connection fail at once if others hold a lock that it needs."""
+    connection.execute("PRAGMA busy_timeout=0")
+
+
+def try_to_execute(connection: sqlite3.Connection, sql: str) -> bool:
+    """Executes a statement and returns True, unless others hold a lock that it needs."""
+    try:
+        connection.execute(sql)
+    except sqlite3.OperationalError as error:
+        if is_busy(error):
+            return False
+        raise
+    return True
 
 
 def execute(connection: sqlite3.Connection, sql: str) -> None:
-    """Executes a statement as soon as it gets its lock, on a connection that waits in parts.
+    """Executes a statement as soon as it gets its lock, on a connection that never waits.
 
     Raises:
         sqlite3.OperationalError: Others hold the lock for too long.
     """
     deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute(sql)
-        except sqlite3.OperationalError as error:
-            if not is_busy(error) or time.monotonic() > deadline:
-                raise
-        else:
+    pause = _FIRST_PAUSE
+    while time.monotonic() < deadline:
+        if try_to_execute(connection, sql):
             return
-
-
-def execute_at_once(connection: sqlite3.Connection, sql: str) -> None:
-    """Executes a statement if it gets its lock without waiting.
-
-    Raises:
-        BusyError: Others hold the lock.
-    """
-    connection.execute("PRAGMA busy_timeout=0")
-    try:
-        connection.execute(sql)
-    except sqlite3.OperationalError as error:
-        if is_busy(error):
-            raise BusyError("others hold the lock") from error
-        raise
-    finally:
-        wait_in_parts(connection)
+        time.sleep(pause)
+        pause = min(pause * 1.2, LONGEST_PAUSE)
+    connection.execute(sql)
 
 
 def is_busy(error: sqlite3.Error) -> bool:

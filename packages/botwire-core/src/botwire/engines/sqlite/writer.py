@@ -70,6 +70,7 @@ class SQLiteWriter:
         alone: Whether there can be only one connection, as for an in-memory database.
         begin: Begins a transaction that holds the file's write lock. The second argument tells it
             to raise `BusyError` instead of waiting for the lock.
+        end: Called after the transactions of a call.
         write: Applies a batch inside a transaction.
         tidy: Runs in each transaction, after its batches.
         check: Runs after each commit; an error it raises is the outcome instead of success.
@@ -83,6 +84,7 @@ class SQLiteWriter:
         connect: Callable[[], sqlite3.Connection],
         alone: bool,
         begin: Callable[[sqlite3.Connection, bool], None],
+        end: Callable[[], None],
         write: Callable[[sqlite3.Connection, Planned], Results],
         tidy: Callable[[sqlite3.Connection], None],
         check: Callable[[], None],
@@ -92,6 +94,7 @@ class SQLiteWriter:
         self._connect = connect
         self._alone = alone
         self._begin = begin
+        self._end = end
         self._write = write
         self._tidy = tidy
         self._check = check
@@ -234,6 +237,7 @@ class SQLiteWriter:
         self._depth -= nested
         if not nested:
             self._owner = None
+            self._end()
         elif self._alone and self._connections:
             _begin_in_vain(self._connections[0])
         if interrupt is not None:

@@ -1,0 +1,140 @@
+"""Turns of the processes that write to one file.
+
+SQLite serves those who wait for its lock in no order, and lets them sleep meanwhile, so with two
+busy processes one waited for hundreds of milliseconds. The kernel wakes those who wait for
+``flock`` at once, in order of arrival.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from botwire.files import make_private
+
+if sys.platform != "win32":
+    import fcntl
+
+_TURN_SECONDS = 0.01
+_LONGEST_WAIT = 2.0  # seconds
+
+
+class FileTurns:
+    """An engine's turns, by a lock on an empty file beside the database.
+
+    Turns are best effort, as SQLite's own lock protects the data. A process that cannot lock the
+    file, or has waited for two seconds, proceeds without a turn. The file does not exist until two
+    processes have met.
+
+    A turn lasts for several transactions: a process that alternates with another would have to read
+    anew what the other has changed each time.
+
+    Args:
+        database: The database; None if no other process can use it.
+    """
+
+    def __init__(self, database: str | None) -> None:
+        self._database = None if sys.platform == "win32" else database
+        self._file: int | None = None
+        self._is_held = False
+        self._began = 0.0
+        self._wait = _Wait()
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the last turn lasts, though it was given back: those who wait will wait on."""
+        return time.monotonic() - self._began < _TURN_SECONDS
+
+    def try_to_take(self) -> bool:
+        """Takes a turn and returns True, unless it would have to wait."""
+        file = self._open()
+        if file is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            except OSError:  # a file system without such locks
+                self._database = None
+        self._begin()
+        return True
+
+    def take(self) -> None:
+        """Takes a turn; waits for it for at most two seconds."""
+        self._introduce()
+        if self.try_to_take():
+            return
+        assert self._file is not None
+        wait = self._wait = _Wait()
+        self._is_held = True
+        # `flock` has no time limit, so another thread waits for it.
+        thread = threading.Thread(target=wait.run, args=(self._file,), daemon=True)
+        with contextlib.suppress(RuntimeError, Empty):  # the interpreter ends; the time is over
+            thread.start()
+            wait.done.get(timeout=_LONGEST_WAIT)
+        self._begin()
+
+    def give_back(self) -> None:
+        """Lets the next process have its turn."""
+        if self._is_held:
+            self._is_held = False
+            self._wait.is_over = True
+            if self._file is not None:
+                with contextlib.suppress(OSError):
+                    fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def forget(self) -> None:
+        """Closes the file. In a forked child, this does not end a turn of the parent."""
+        file, self._file = self._file, None
+        self._is_held = False
+        if file is not None:
+            os.close(file)
+
+    def _begin(self) -> None:
+        self._is_held = True
+        self._began = time.monotonic()
+
+    def _path(self) -> str:
+        return f"{self._database}-turns"
+
+    def _open(self) -> int | None:
+        if self._file is None and self._database is not None:
+            with contextlib.suppress(OSError):  # no two processes have met, or it is not ours
+                self._file = os.open(self._path(), os.O_RDONLY)
+        return self._file
+
+    def _introduce(self) -> None:
+        """Creates the file, for the same users as the database."""
+        if self._file is None and self._database is not None:
+            with contextlib.suppress(OSError):
+                make_private(self._path())
+                mode = Path(self._database).stat().st_mode & 0o777
+                Path(self._path()).chmod(mode)
+
+    def __del__(self) -> None:
+        self.forget()
+
+
+class _Wait:
+    """A wait for a turn, by a thread of its own."""
+
+    def __init__(self) -> None:
+        self.done: SimpleQueue[None] = SimpleQueue()
+        self.is_over = False
+
+    def run(self, file: int) -> None:
+        """Locks a file, and unlocks it if nobody waits any more."""
+        # What the duplicate locks is locked until the original unlocks it or is closed.
+        with contextlib.suppress(OSError):
+            file = os.dup(file)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                self.done.put(None)
+                if self.is_over:
+                    fcntl.flock(file, fcntl.LOCK_UN)
+            finally:
+                os.close(file)
