@@ -41,9 +41,6 @@ AUTHOR_HEADER = "BotWire-Author"
 REQUEST_ID_HEADER = "X-Request-ID"
 """The header with the server's id of a request, which also appears in its logs."""
 APART = "application/vnd.botwire.apart"
-"""The media type of what `encode_apart` writes, for clients that accept it."""
-
-APART = "application/vnd.botwire.apart"
 """The media type of an answer that has the values of items apart; see `encode_apart`."""
 
 
