@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import random
 import shutil
 import socket
@@ -37,6 +36,7 @@ from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
 from llama_index.storage.chat_store.redis import RedisChatStore  # type: ignore[import-untyped]
 
+from benchmarks.loading import print_loads
 from benchmarks.sides import HEAD, print_rows
 from botwire import Memory, Record
 from botwire_langchain import BotWireChatMessageHistory
@@ -51,7 +51,6 @@ from tests.chaos.processes import own_postgres
 
 ROUNDS = 60
 MESSAGES = 200
-LOADED = {1_000: 40, 10_000: 12}  # messages of a conversation that is loaded, and how often
 RECORDS, DIMENSION, BEST = 2_000, 384, 10
 TEXT = "word " * 40
 Sides = dict[str, Callable[[], Any]]
@@ -114,47 +113,31 @@ def langchain(folder: Path, url: str, always: str | None, never: str | None) -> 
 
 def loading(folder: Path, url: str, never: str | None) -> None:
     """Measures long conversations that are loaded as a whole."""
-    for count, rounds in LOADED.items():
-        chat = f"chat of {count}"
-        histories: dict[str, Any] = {
-            "**ours**, a file": BotWireChatMessageHistory(
-                chat, namespace="lc", url=f"sqlite:///{folder / 'ours.db'}"
+    file = f"sqlite:///{folder / 'loading.db'}"
+    print_loads(
+        "LangChain",
+        {
+            "**ours**, a file": ("langchain", file),
+            "**ours**, a server": ("langchain", url),
+            "SQLChatMessageHistory, SQLite": (
+                "langchain-sql",
+                f"sqlite:///{folder / 'loading-sql.db'}",
             ),
-            "**ours**, a server": BotWireChatMessageHistory(chat, namespace="lc", url=url),
-            "SQLChatMessageHistory, SQLite": SQLChatMessageHistory(
-                chat, connection=f"sqlite:///{folder / 'sql.db'}"
+            "RedisChatMessageHistory, no log": ("langchain-redis", never),
+        },
+    )
+    print_loads(
+        "LlamaIndex",
+        {
+            "**ours**, a file": ("llamaindex", file),
+            "**ours**, a server": ("llamaindex", url),
+            "RedisChatStore, no log": ("llamaindex-redis", never),
+            "SQLAlchemyChatStore, SQLite": (
+                "llamaindex-sql",
+                f"sqlite+aiosqlite:///{folder / 'loading-alchemy.db'}",
             ),
-        }
-        if never:
-            histories["RedisChatMessageHistory, no log"] = RedisChatMessageHistory(chat, url=never)
-        kinds = itertools.cycle([HumanMessage, AIMessage])
-        messages = [kind(f"{i} {TEXT}") for i, kind in zip(range(count), kinds)]  # noqa: B905
-        for history in histories.values():
-            history.add_messages(messages)
-        loads: Sides = {name: partial(getattr, h, "messages") for name, h in histories.items()}
-        print_rows(f"LangChain: load {count:,} messages", loads, rounds)
-        _load_llamaindex(folder, url, never, count)
-
-
-def _load_llamaindex(folder: Path, url: str, never: str | None, count: int) -> None:
-    chat = f"chat of {count}"
-    stores: dict[str, Any] = {
-        "**ours**, a file": BotWireChatStore("li", url=f"sqlite:///{folder / 'ours.db'}"),
-        "**ours**, a server": BotWireChatStore("li", url=url),
-    }
-    if never:
-        stores["RedisChatStore, no log"] = RedisChatStore(redis_url=never)
-    roles = ("user", "assistant")
-    messages = [ChatMessage(role=roles[i % 2], content=f"{i} {TEXT}") for i in range(count)]
-    for store in stores.values():
-        store.set_messages(chat, messages)
-    loads: Sides = {name: partial(s.get_messages, chat) for name, s in stores.items()}
-    uri = f"sqlite+aiosqlite:///{folder / 'alchemy.db'}"
-    alchemy = SQLAlchemyChatStore("chats", async_database_uri=uri)
-    with asyncio.Runner() as runner:
-        runner.run(alchemy.set_messages(chat, messages))
-        loads["SQLAlchemyChatStore, SQLite"] = lambda: runner.run(alchemy.get_messages(chat))
-        print_rows(f"LlamaIndex: load {count:,} messages", loads, LOADED[count])
+        },
+    )
 
 
 def llamaindex(folder: Path, url: str, always: str | None, never: str | None) -> None:

@@ -54,7 +54,11 @@ def print_rows(what: str, sides: Mapping[str, Callable[[], Any]], rounds: int) -
         sides: How each side does it, by the name to print.
         rounds: How often each does it.
     """
-    spent = timed(sides, rounds)
+    print_spent(what, timed(sides, rounds))
+
+
+def print_spent(what: str, spent: Mapping[str, Spent]) -> None:
+    """Prints a row for each side; see `print_rows`."""
     ours = next(iter(spent.values()))
     for name, side in spent.items():
         ratio = spread = cpu = ""
