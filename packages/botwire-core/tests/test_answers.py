@@ -165,28 +165,34 @@ async def test_a_task_may_alternate_between_objects(history: AsyncHistory) -> No
     assert await history.count() == 6
 
 
+@pytest.mark.parametrize("is_refused", [False, True])
 async def test_a_write_that_is_cancelled_is_over_before_the_next_request(
-    history: AsyncHistory,
+    history: AsyncHistory, *, is_refused: bool
 ) -> None:
     begun, goes_on = asyncio.Event(), asyncio.Event()
 
     async def write(last: int | None) -> list[int]:
-        begun.set()
-        await goes_on.wait()  # as a commit does that nobody can stop
+        if last is None or not is_refused:
+            begun.set()
+            await goes_on.wait()  # like a commit, which nobody can stop
         return await history.extend([said("assistant", "answer")], if_last=last)
 
     async def ask() -> None:
-        await Answerers("space").of_task("talk").answer(history, write, where="'talk'")
+        answerer = Answerers("space").of_task("talk")
+        if is_refused:
+            answerer.saw(0)  # before the outer request spoke
+        await answerer.answer(history, write, where="'talk'", keep=True)
 
     outer = Answerers("space").of_task("talk")
     await look(history, outer)
+    await answer(history, outer, "user")
     inner = asyncio.create_task(ask())
     await begun.wait()
     inner.cancel()
     asyncio.get_running_loop().call_soon(goes_on.set)
     with pytest.raises(asyncio.CancelledError):
         await inner
-    assert await texts(history) == ["answer"]
+    assert await texts(history) == ["answer", "answer"]
     await answer(history, outer)
 
 

@@ -9,8 +9,8 @@ written in between, and are stored even if the request that called the tools is 
     answerer.shown(await history.read(), last)  # the model is shown these items
     await answerer.answer(history, lambda last: history.extend([item], if_last=last), where="…")
 
-A request that runs inside another, such as an agent that is a tool of another agent, is no other
-request: what it writes to the outer one's conversation is the outer one's own.
+A request may run inside another, for example if an agent is a tool of another agent. What it writes
+to the same conversation then counts as written by the outer request too.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Answerer:
 
     Args:
         conversation: The namespace and the name of the history; None for a request that neither
-            runs inside another one nor has others inside.
+            runs inside another nor contains others.
 
     Attributes:
-        conversation: See above.
+        conversation: As given.
         seen: The number of the last item it has seen; None if it has seen nothing, so it may always
             write.
     """
@@ -64,13 +64,13 @@ class Answerer:
         self._own.clear()
 
     def begins(self) -> None:
-        """Makes this the current task's request; requests of tasks it starts are part of it."""
+        """Makes this the current task's request. Requests of tasks it starts run inside it."""
         task = asyncio.current_task()
         if task is not None:
             _running.set((*_outer(task), (task, self)))
 
     def wrote(self, seqs: Iterable[int]) -> None:
-        """Records the items that this request has written, also for those that it is part of."""
+        """Records the items that this request has written, also for those it runs inside."""
         seqs = tuple(seqs)
         self._wrote(seqs)
         if self.conversation is not None:
@@ -112,7 +112,7 @@ class Answerer:
         after = self.seen
         while True:
             try:
-                seqs = await self._outlast(write(after))
+                return await self._store(write(after))
             except ConflictError as error:
                 later = [] if after is None else await history.read(after)
                 if later and not self._spoken(later):
@@ -120,24 +120,22 @@ class Answerer:
                     continue
                 if keep:
                     with suppress(ConflictError):
-                        self.wrote(await write(None))
+                        await self._store(write(None))
                 raise ConflictError(
                     f"another request wrote to {where} since this one read it, and only one at a "
                     f"time can reply: run this request again ({error.detail})",
                     request_id=error.request_id,
                 ) from error
-            self.wrote(seqs)
-            return seqs
 
-    async def _outlast(self, write: Awaitable[list[int]]) -> list[int]:
-        """Waits for a write, for a while also if this task is cancelled.
+    async def _store(self, write: Awaitable[list[int]]) -> list[int]:
+        """Waits for a write, for a while even if this task is cancelled, and records its items.
 
-        The write takes effect nevertheless, perhaps after the next request has read the
-        conversation, which would take it for someone else's.
+        A write in progress takes effect despite the cancellation. If the next request read the
+        conversation before that, it would take the items for someone else's.
         """
         task = asyncio.ensure_future(write)
         try:
-            return await asyncio.shield(task)
+            seqs = await asyncio.shield(task)
         except asyncio.CancelledError:
             done, _ = await asyncio.wait({task}, timeout=_LONGEST_CANCELLATION)
             if not done:
@@ -145,6 +143,8 @@ class Answerer:
             elif not task.cancelled() and task.exception() is None:
                 self.wrote(task.result())
             raise
+        self.wrote(seqs)
+        return seqs
 
     def _spoken(self, later: Iterable[Item]) -> bool:
         return any(item.seq not in self._own and _speaks(item.value) for item in later)
@@ -152,11 +152,11 @@ class Answerer:
 
 _Running = tuple[asyncio.Task[Any], Answerer]
 _running: ContextVar[tuple[_Running, ...]] = ContextVar("botwire_requests", default=())
-"""The requests that the current code is part of, the outermost first, with their tasks."""
+"""The requests inside which the current code runs, the outermost first, with their tasks."""
 
 
 def _outer(task: asyncio.Task[Any] | None) -> list[_Running]:
-    """Returns the requests that a task's own is part of; those of tasks that ended are over."""
+    """Returns the requests that a task's own runs inside; those of tasks that ended are over."""
     return [one for one in _running.get() if one[0] is not task and not one[0].done()]
 
 
@@ -165,8 +165,8 @@ class Answerers:
 
     Args:
         namespace: The namespace of the conversations.
-        run: Returns an object that is another in each of a task's requests, for frameworks that
-            know; None: a task's next request has seen what its last one saw last.
+        run: Returns a different object for each request of a task, for frameworks that tell them
+            apart; None: a task's next request has seen what its previous one saw.
     """
 
     def __init__(self, namespace: str, run: Callable[[], object] | None = None) -> None:
@@ -177,7 +177,7 @@ class Answerers:
         )
 
     def __reduce__(self) -> tuple[type[Answerers], tuple[Any, ...]]:
-        """Returns what a copy or a pickle consists of: all but the requests of this process."""
+        """Returns what a copy or a pickle is made from: all but the requests of this process."""
         return type(self), (self._namespace, self._run)
 
     def of_task(self, name: str) -> Answerer:

@@ -43,7 +43,6 @@ REQUEST_ID_HEADER = "X-Request-ID"
 APART = "application/vnd.botwire.apart"
 """The media type of an answer that has the values of items apart; see `encode_apart`."""
 
-
 _codecs: dict[type[Any], Codec] = {}
 
 
