@@ -69,7 +69,7 @@ LAYERS = (
     ("mounts",),
     ("client",),
     ("connection",),
-    ("answers", "classes", "off_loop", "testing"),
+    ("answers", "classes", "deleting", "off_loop", "testing"),
     ("retention",),
     ("memory_files",),
     ("transfer",),

@@ -10,6 +10,7 @@ from langchain_core.stores import ByteStore
 from botwire import ConfigurationError
 from botwire.client.encoding import encode_list, encode_pairs
 from botwire.connection import Connected, ConnectionOptions
+from botwire.deleting import adelete_keys, delete_keys
 from botwire.names import check_prefix, check_string
 from botwire.operations import read_ttl
 from botwire.splitting import awrite, in_batches, write
@@ -69,17 +70,11 @@ class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefi
 
     def mdelete(self, keys: Sequence[str]) -> None:
         """Deletes keys that exist: all or none of a few, and many in several steps."""
-        for batch in in_batches(self._inside(keys), _BATCH, len):
-            with self.connection.memory.transaction() as transaction:
-                for key in batch:
-                    transaction.delete(key)
+        delete_keys(self.connection.memory, self._inside(keys))
 
     async def amdelete(self, keys: Sequence[str]) -> None:
         """Like `mdelete`."""
-        for batch in in_batches(self._inside(keys), _BATCH, len):
-            async with self.connection.async_memory.transaction() as transaction:
-                for key in batch:
-                    transaction.delete(key)
+        await adelete_keys(self.connection.async_memory, self._inside(keys))
 
     def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
         """Yields the keys that start with `prefix`, in order."""

@@ -18,6 +18,7 @@ from llama_index.core.storage.kvstore.types import (
 from botwire import ConfigurationError, ConflictError
 from botwire.client.encoding import encode_pairs
 from botwire.connection import Connected, ConnectionOptions, takes_connection
+from botwire.deleting import adelete_keys, delete_keys
 from botwire.names import check_string
 from botwire.operations import check_count
 from botwire.splitting import awrite, in_batches, size_of, write
@@ -32,7 +33,6 @@ CLAIMS = "memory/claims"
 RENEWED = "renewed"
 _RESERVED = (FACTS, CLAIMS, RENEWED)  # collections of this package's memories
 _BATCH_SIZE = 100
-_DELETED = 1_000  # keys per request
 
 
 class BotWireKVStore(
@@ -234,10 +234,7 @@ class BotWireDocumentStore(_OnKVStore, KVDocumentStore):
         moved = self._moved(ref_doc_id, memory.get_many(self._metadata_keys(info)))
         for id in moved:
             self.delete_document(id, raise_error=False)
-        for batch in in_batches(self._keys(ref_doc_id, info), _DELETED, len):
-            with memory.transaction() as tx:
-                for key in batch:
-                    tx.delete(key)
+        delete_keys(memory, self._keys(ref_doc_id, info))
 
     async def adelete_ref_doc(self, ref_doc_id: str, raise_error: bool = True) -> None:
         """Like `delete_ref_doc`."""
@@ -250,10 +247,7 @@ class BotWireDocumentStore(_OnKVStore, KVDocumentStore):
         moved = self._moved(ref_doc_id, await memory.get_many(self._metadata_keys(info)))
         for id in moved:
             await self.adelete_document(id, raise_error=False)
-        for batch in in_batches(self._keys(ref_doc_id, info), _DELETED, len):
-            async with memory.transaction() as tx:
-                for key in batch:
-                    tx.delete(key)
+        await adelete_keys(memory, self._keys(ref_doc_id, info))
 
     def _metadata_keys(self, info: docstore.RefDocInfo) -> list[str]:
         return [key_of(self._metadata_collection, id) for id in info.node_ids]

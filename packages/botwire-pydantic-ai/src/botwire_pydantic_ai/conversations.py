@@ -17,12 +17,13 @@ from botwire import AsyncMemory, ConflictError, Item
 from botwire.arguments import check_type
 from botwire.client.encoding import encode_each
 from botwire.connection import Connected
+from botwire.deleting import adelete_keys
 from botwire.off_loop import off_loop
 from botwire.operations import check_count
 from botwire_pydantic_ai import convert, reading
 from botwire_pydantic_ai.reading import ENTRY, FORKS, RECORD, Kept
 
-_PART = 1_000  # keys to delete per request
+_PART = 1_000  # keys to delete in the transaction that deletes the conversation
 
 
 class BotWireConversationStore(Connected, ConversationStore, framework="pydantic-ai"):
@@ -206,11 +207,8 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
                     tx.increment(FORKS + used, -1)
         if forks:
             return
-        # The entries are gone with the history; these keys would only tell where they were.
-        for start in range(_PART, len(keys), _PART):
-            async with self._memory.transaction() as tx:
-                for key in keys[start : start + _PART]:
-                    tx.delete(key)
+        # The entries went with the history; these keys only say where they were.
+        await adelete_keys(self._memory, keys[_PART:])
         for used in kept.uses:
             await self._release(used)
 

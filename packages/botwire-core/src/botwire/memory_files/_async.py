@@ -11,7 +11,6 @@ from botwire.memory_files import commands
 from botwire.models import Entry
 
 _ATTEMPTS = 100  # when others keep writing first
-_PART = 500  # files deleted per transaction
 
 
 class AsyncMemoryFiles:
@@ -108,7 +107,7 @@ class AsyncMemoryFiles:
             FileCommandError: The path does not exist, or is the root.
         """
         key = commands.deletable(path)
-        if not (await self.memory.delete(key) or await self._delete_inside(key)):
+        if not (await self.memory.delete(key) or await self.memory.clear(commands.inside(key))):
             raise commands.not_found(path)
         return commands.deleted(path)
 
@@ -140,7 +139,7 @@ class AsyncMemoryFiles:
 
     async def clear(self) -> str:
         """Deletes every file. Other keys stay."""
-        await self._delete_inside(commands.ROOT)
+        await self.memory.clear(commands.inside(commands.ROOT))
         return commands.cleared()
 
     async def _edit(self, path: str, edit: Callable[[str], tuple[str, str]]) -> str:
@@ -179,11 +178,3 @@ class AsyncMemoryFiles:
         if entry is not None:
             return [entry]
         return [entry async for entry in self.memory.iter_entries(commands.inside(key))]
-
-    async def _delete_inside(self, key: str) -> bool:
-        names = await self.memory.list_keys(commands.inside(key))
-        for start in range(0, len(names), _PART):
-            async with self.memory.transaction() as tx:
-                for name in names[start : start + _PART]:
-                    tx.delete(name)
-        return bool(names)

@@ -12,7 +12,6 @@ from botwire.memory_files import commands
 from botwire.models import Entry
 
 _ATTEMPTS = 100  # when others keep writing first
-_PART = 500  # files deleted per transaction
 
 
 class MemoryFiles:
@@ -107,7 +106,7 @@ class MemoryFiles:
             FileCommandError: The path does not exist, or is the root.
         """
         key = commands.deletable(path)
-        if not (self.memory.delete(key) or self._delete_inside(key)):
+        if not (self.memory.delete(key) or self.memory.clear(commands.inside(key))):
             raise commands.not_found(path)
         return commands.deleted(path)
 
@@ -139,7 +138,7 @@ class MemoryFiles:
 
     def clear(self) -> str:
         """Deletes every file. Other keys stay."""
-        self._delete_inside(commands.ROOT)
+        self.memory.clear(commands.inside(commands.ROOT))
         return commands.cleared()
 
     def _edit(self, path: str, edit: Callable[[str], tuple[str, str]]) -> str:
@@ -178,11 +177,3 @@ class MemoryFiles:
         if entry is not None:
             return [entry]
         return [entry for entry in self.memory.iter_entries(commands.inside(key))]
-
-    def _delete_inside(self, key: str) -> bool:
-        names = self.memory.list_keys(commands.inside(key))
-        for start in range(0, len(names), _PART):
-            with self.memory.transaction() as tx:
-                for name in names[start : start + _PART]:
-                    tx.delete(name)
-        return bool(names)
