@@ -1,8 +1,8 @@
 """Turns of the processes that write to one file.
 
-SQLite serves those who wait for its lock in no order, and lets them sleep meanwhile, so with two
-busy processes one waited for hundreds of milliseconds. The kernel wakes those who wait for
-``flock`` at once, in order of arrival.
+Processes that wait for SQLite's lock sleep and retry, in no order: of two busy processes, one could
+wait for hundreds of milliseconds. With ``flock``, the kernel wakes them at once, in order of
+arrival.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _LONGEST_WAIT = 2.0  # seconds
 class FileTurns:
     """An engine's turns, by a lock on an empty file beside the database.
 
-    Turns are best effort, as SQLite's own lock protects the data. A process that cannot lock the
-    file, or has waited for two seconds, proceeds without a turn. The file does not exist until two
-    processes have met.
+    Turns are best effort, because SQLite's own lock protects the data. A process that cannot lock
+    the file, or has waited for two seconds, proceeds without a turn. The file does not exist until
+    two processes have met.
 
-    A turn lasts for several transactions: a process that alternates with another would have to read
-    anew what the other has changed each time.
+    A turn lasts for several transactions. If processes alternated with each one, they would have to
+    reread what the other changed each time.
 
     Args:
         database: The database; None if no other process can use it.
@@ -47,7 +47,10 @@ class FileTurns:
 
     @property
     def lasts(self) -> bool:
-        """Whether the last turn lasts, though it was given back: those who wait will wait on."""
+        """Whether the last turn still lasts, even if it was given back.
+
+        The process that has the next turn then waits for SQLite's lock.
+        """
         return time.monotonic() - self._began < _TURN_SECONDS
 
     def try_to_take(self) -> bool:
@@ -103,7 +106,7 @@ class FileTurns:
 
     def _open(self) -> int | None:
         if self._file is None and self._database is not None:
-            with contextlib.suppress(OSError):  # no two processes have met, or it is not ours
+            with contextlib.suppress(OSError):  # no two processes have met, or it is not readable
                 self._file = os.open(self._path(), os.O_RDONLY)
         return self._file
 
@@ -128,7 +131,7 @@ class _Wait:
 
     def run(self, file: int) -> None:
         """Locks a file, and unlocks it if nobody waits any more."""
-        # What the duplicate locks is locked until the original unlocks it or is closed.
+        # The original may be closed meanwhile. Until then, it holds what its duplicate locks.
         with contextlib.suppress(OSError):
             file = os.dup(file)
             try:

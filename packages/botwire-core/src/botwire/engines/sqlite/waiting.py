@@ -1,7 +1,8 @@
 """Waits for the locks of a SQLite file.
 
 Python handles no signals while SQLite waits, and SQLite soon polls only every 25 to 100
-milliseconds, so it would rarely find a contended lock free. So whatever waits long polls by itself.
+milliseconds, so it would rarely find a contended lock free. Anything that waits long therefore
+does its own polling.
 """
 
 from __future__ import annotations
