@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 from agent_framework import (
@@ -19,20 +17,17 @@ from agent_framework import (
 
 from botwire import AsyncHistory, ConfigurationError, ConflictError
 from botwire.answers import Answerer, Answerers
-from botwire.connection import Acting, Connected, ConnectionOptions
+from botwire.connection import Connected, ConnectionOptions
 from botwire.off_loop import off_loop
 from botwire.operations import check_count, read_ttl
+from botwire_agent_framework.acting import acting, written_by
 from botwire_agent_framework.compaction import after_strategies, compact
 from botwire_agent_framework.convert import call_ids, from_items, item_id, to_items
-from botwire_agent_framework.inputs import find_calls, paired, without_stored
-
-
-def _acting() -> Acting:
-    return Acting(_agent.get())  # Agent Framework gives its runs no ids
+from botwire_agent_framework.inputs import find_calls, last_items, paired, without_stored
 
 
 class BotWireHistoryProvider(
-    Connected, HistoryProvider, framework="agent-framework", acting=_acting, shows="source_id"
+    Connected, HistoryProvider, framework="agent-framework", acting=acting, shows="source_id"
 ):
     """Agent Framework's history provider on BotWire: ``Agent(context_providers=[…])``.
 
@@ -49,9 +44,9 @@ class BotWireHistoryProvider(
     If an agent has several of these providers, for example one that only keeps a record, give each
     a namespace of its own.
 
-    A message whose id is already stored is not stored again, nor is input that begins with what the
-    conversation ends with, such as a transcript. Otherwise messages without an id may be equal: a
-    user who says "go on" twice has said it twice.
+    A message whose id is already stored is not stored again. If a run's input begins with what the
+    conversation ends with, as a transcript does, that part is not stored again either. Otherwise
+    messages without an id may be equal: a user who says "go on" twice has said it twice.
 
     Args:
         namespace: The namespace of the conversations. Defaults to the client's, then to
@@ -125,20 +120,12 @@ class BotWireHistoryProvider(
         """
         history = self._history(session_id)
         last = (await history.info()).last_seq
-        if self.max_messages is None:
-            items = await history.read()
-            self._answerers.of_task(history.name).shown(items, last)
-            return self._shown(await off_loop(from_items, items))
-        items = []
-        async for item in history.newest_first():
-            items.append(item)
-            if len(items) == self.max_messages:
-                break
-        items.reverse()
+        limit = self.max_messages
+        items = await (history.read() if limit is None else last_items(history, limit))
         self._answerers.of_task(history.name).shown(items, last)
         messages = await off_loop(from_items, items)
         # Services refuse a tool's answer without its call.
-        while messages and messages[0].role == "tool":
+        while limit is not None and messages and messages[0].role == "tool":
             messages.pop(0)
         return self._shown(messages)
 
@@ -202,7 +189,7 @@ class BotWireHistoryProvider(
                 place.
         """
         self._check_alone(agent)
-        with _written_by(agent):
+        with written_by(agent):
             await self._load(agent, session, context, state)
 
     async def _load(
@@ -244,8 +231,8 @@ class BotWireHistoryProvider(
             answerer = self._answerers.of_task(context.session_id)
             if answerer.seen is not None:
                 answerer.saw(await self._compact(agent, context, answerer.seen))
-        with _written_by(agent):
-            if self.store_inputs and len(context.input_messages) > 1:  # one is what somebody says
+        with written_by(agent):
+            if self.store_inputs and len(context.input_messages) > 1:  # one is no transcript
                 history, context = self._history(context.session_id), copy.copy(context)
                 context.input_messages = await without_stored(history, context.input_messages)
             await super().after_run(agent=agent, session=session, context=context, state=state)
@@ -303,22 +290,8 @@ class BotWireHistoryProvider(
         await self._history(session_id).clear()
 
 
-_agent: ContextVar[str | None] = ContextVar("botwire_agent", default=None)
-"""The name of the agent whose run is being loaded or stored."""
-
-
-@contextlib.contextmanager
-def _written_by(agent: SupportsAgentRun) -> Iterator[None]:
-    """Records the agent as the author of everything written in the block."""
-    token = _agent.set(getattr(agent, "name", None))
-    try:
-        yield
-    finally:
-        _agent.reset(token)
-
-
 def _run() -> object:
-    """Returns what tells runs apart: one may begin with an approval, after others spoke."""
+    """Returns an object of its own for each run, so that others may speak between two of a task."""
     identity = getattr(_sessions, "_current_run_identity", None)  # agent-framework-core 1.23.0
     return None if identity is None else identity()
 

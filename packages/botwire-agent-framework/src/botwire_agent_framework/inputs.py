@@ -1,4 +1,4 @@
-"""What a run is given, beside what is stored: what repeats it, and what it answers."""
+"""A run's input beside what is stored: what it repeats, and which calls it answers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from botwire.tool_calls import pair_answers
 from botwire_agent_framework.convert import call_ids, close, from_items, select
 
 
+async def last_items(history: AsyncHistory, count: int) -> list[Item]:
+    """Returns the last items of a history, oldest first."""
+    items: list[Item] = []
+    async for item in history.newest_first(page_size=min(count, MAX_PAGE)):
+        items.append(item)
+        if len(items) == count:
+            break
+    return items[::-1]
+
+
 async def without_stored(history: AsyncHistory, inputs: list[Message]) -> list[Message]:
-    """Returns the input without what the conversation ends with.
+    """Returns the input without its beginning, if the conversation ends with the same messages.
 
     Agents of a workflow that share a session pass on the conversation, which is stored already.
     """
-    stored: list[Item] = []
-    async for item in history.newest_first(page_size=min(len(inputs), MAX_PAGE)):
-        stored.append(item)
-        if len(stored) == len(inputs):
-            break
-    return inputs[_count_replayed(inputs, await off_loop(from_items, stored[::-1])) :]
+    stored = await last_items(history, len(inputs))
+    return inputs[_count_replayed(inputs, await off_loop(from_items, stored)) :]
 
 
 async def find_calls(

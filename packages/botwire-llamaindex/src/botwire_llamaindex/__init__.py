@@ -2,10 +2,11 @@
 
 from botwire_llamaindex.async_store import BotWireAsyncChatStore
 from botwire_llamaindex.buffer import BotWireChatMemoryBuffer, PersistentChatMemory
-from botwire_llamaindex.kvstore import BotWireDocumentStore, BotWireIndexStore, BotWireKVStore
+from botwire_llamaindex.kvstore import BotWireKVStore
 from botwire_llamaindex.memory import BotWireMemory
 from botwire_llamaindex.migrate import aimport_chat_store, import_chat_store
 from botwire_llamaindex.recall import BotWireMemoryBlock
+from botwire_llamaindex.storage import BotWireDocumentStore, BotWireIndexStore
 from botwire_llamaindex.store import BotWireChatStore
 from botwire_llamaindex.vectors import BotWireVectorStore
 
