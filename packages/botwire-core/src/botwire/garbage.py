@@ -1,8 +1,8 @@
-"""Pauses the garbage collector while many objects are made at once.
+"""Pauses the garbage collector while many objects are created at once.
 
-Python looks for unreachable cycles each time some hundred objects have been made, and now and then
-in all objects of the process. While thousands of messages are made, none of which can be garbage
-yet, that takes several times as long as making them.
+Python looks for unreachable cycles after every few hundred new objects, and now and then among all
+objects of the process. While thousands of messages are created, none of which can be garbage yet,
+this takes several times as long as creating them.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_pausing: set[int] = set()  # threads
+_pausing: set[int] = set()  # threads; with a flag, one could clear it for another
 
 
 def collection_paused(function: Callable[P, T]) -> Callable[P, T]:
-    """Returns a function during which the garbage collector pauses, for all threads.
+    """Decorates a function: while it runs, the garbage collector pauses for all threads.
 
-    The function may wait for the store, but for nothing that can take longer: whatever becomes
-    garbage in cycles stays in memory until it returns. If the collector ran only between the pages
-    of a conversation, it would still look through all objects of the process now and then.
+    The function may wait for the store, but for nothing that can take longer, because cycles that
+    become garbage stay in memory until it returns. Pausing for each page of a conversation is not
+    enough: between pages, the collector would still look through all objects now and then.
     """
 
     @functools.wraps(function)

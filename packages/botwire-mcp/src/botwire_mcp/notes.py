@@ -61,7 +61,7 @@ class Remember(MemoryTool):
             except ConflictError:
                 continue  # another agent stored the same text at the same time
             return {"id": id, "version": version, "new": known is None}
-        raise RefusedError("this text was remembered and changed too often: write it anew")
+        raise RefusedError("notes with this text were changed too often: say it in other words")
 
 
 def _parse_moment(given: object) -> datetime | None:

@@ -179,7 +179,7 @@ class BotWireSession(
         if run is None:
             if any(map(has_own_id, items)) and await history.tail(len(values)) == values:
                 return
-            writer = Answerer(self._conversation(wrapper))
+            writer = Answerer(self._conversation(wrapper))  # has seen nothing, so it may write
             written = await writer.answer(
                 history, lambda _: history.extend(values), where=f"the session {self.session_id!r}"
             )

@@ -17,13 +17,7 @@ from botwire import BotWireError, ConfigurationError, ConflictError
 from botwire.connection import ConnectionOptions
 from botwire.names import check_history
 from botwire_strands.acting import running
-from botwire_strands.convert import (
-    from_items,
-    has_calls,
-    has_results,
-    is_question,
-    paired,
-)
+from botwire_strands.convert import from_items, has_calls, has_results, is_question, paired
 from botwire_strands.listing import AGENTS
 from botwire_strands.repository import Repository
 
@@ -92,10 +86,10 @@ class BotWireSessionManager(Repository, RepositorySessionManager, shows="session
             agent.messages = self._fix_broken_tool_use(messages)
 
     def _align(self, agent: LocalAgent) -> None:
-        """Lets a restored window begin with a prompt, as model services demand.
+        """Makes a restored window begin with a prompt, as model services demand.
 
-        Strands stores how many messages are hidden. That number may be some off if several agent
-        objects continued the session, and one of them was broken off in a tool.
+        Strands stores how many messages are hidden. That number can be wrong if several agent
+        objects continued the session and one of them was broken off in a tool.
         """
         manager = getattr(agent, "conversation_manager", None)
         if not isinstance(manager, SlidingWindowConversationManager):

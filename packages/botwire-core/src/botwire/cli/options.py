@@ -37,6 +37,7 @@ class CommandParser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parses arguments; see `argparse`."""
+        # `parse_known_intermixed_args` calls this method, and takes no subcommands.
         if self._is_inner or self._subparsers is not None:
             return super().parse_known_args(args, namespace)
         self._is_inner = True

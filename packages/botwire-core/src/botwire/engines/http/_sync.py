@@ -36,6 +36,7 @@ from botwire.operations.codecs import MismatchError
 
 _HEALTH_PATH = "/healthz"
 _ACCEPTED = f"{wire.APART}, application/json"  # older servers answer in JSON
+_OF_CHANNEL = ("Accept", "Authorization")  # headers of the request that opens a channel
 USES_CHANNEL = True
 """Whether channels are used unless the URL or the caller says otherwise."""
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
@@ -116,11 +117,7 @@ class HTTPEngine:
             url.raw_host.decode(),
             url.port or (443 if secure else 80),
             url.raw_path.decode().rstrip("/") + wire.CHANNEL_PATH,
-            {
-                name: value
-                for name, value in self._headers.items()
-                if name in ("Accept", "Authorization")
-            },
+            {one: self._headers[one] for one in _OF_CHANNEL if one in self._headers},
         )
         return Channels(target, _trusting if secure else None, verdict_of(self.url))
 

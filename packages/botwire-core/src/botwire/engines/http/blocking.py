@@ -251,7 +251,7 @@ class Channel:
             self._end_writing()
 
     def _end_writing(self) -> None:
-        with contextlib.suppress(RuntimeError):  # `_die` did it
+        with contextlib.suppress(RuntimeError):  # `_die` released it
             self._writing.release()
 
     def _write(self, data: bytes, deadline: float) -> None:
@@ -277,7 +277,8 @@ class Channel:
             self._socket.shutdown(socket.SHUT_RDWR)  # the reading thread notices
         for waiter in list(self._waiting.values()):
             waiter.call()
-        # An interrupt may have struck behind `acquire`. Who waits for the lock then writes nothing.
+        # An interrupt may have struck right after `acquire`. A thread that waits for the lock then
+        # gets it, and writes nothing.
         self._end_writing()
 
     def retire(self) -> None:

@@ -368,7 +368,7 @@ class _Slot:
     def __init__(self) -> None:
         self.channel: Channel | None = None
         self.has_answered = False
-        self.opening = threading.Lock()  # held to look at what follows
+        self.opening = threading.Lock()  # held only to check and set `is_opening`
         self.is_opening = False
         self.users: set[int] = set()  # threads that use the channel
 
