@@ -28,7 +28,10 @@ def cutting_in(after: int, act: Any) -> Iterator[list[int]]:
             name = dis.opname[frame.f_code.co_code[frame.f_lasti]]
             # A call that raises goes straight to its handler: Python handles no signal there, and
             # an exception at that point would leave the thread's state unbalanced.
-            is_behind_call = before.get(frame, "").startswith("CALL") and name != "PUSH_EXC_INFO"
+            # A specialised PRECALL calls by itself, and no CALL follows (Python 3.11).
+            is_behind_call = before.get(frame, "").startswith(("CALL", "PRECALL")) and (
+                name not in ("CALL", "PUSH_EXC_INFO")
+            )
             if is_behind_call or name in ("RESUME", "JUMP_BACKWARD"):
                 count[0] += 1
                 if count[0] == after:

@@ -57,6 +57,7 @@ class FileTurns:
         """Takes a turn and returns True, unless it would have to wait."""
         file = self._open()
         if file is not None:
+            self._is_held = True  # first: an interrupt may strike behind the lock
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -84,11 +85,11 @@ class FileTurns:
     def give_back(self) -> None:
         """Lets the next process have its turn."""
         if self._is_held:
-            self._is_held = False
             self._wait.is_over = True
             if self._file is not None:
                 with contextlib.suppress(OSError):
                     fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._is_held = False
 
     def forget(self) -> None:
         """Closes the file. In a forked child, this does not end a turn of the parent."""
