@@ -187,9 +187,16 @@ class ClientPerLoop(Generic[T]):
 
     def _drop_own(self) -> None:
         """Drops the main thread's client; closing it might wait for a lock that nobody holds."""
-        if self._abandon is not None and True in self._clients:
-            self._abandon(self._clients[True])
-        self._drop(True)
+        client = self._clients.get(True)
+        try:
+            if self._abandon is not None and client is not None:
+                self._abandon(client)
+        except BaseException:  # a second interrupt
+            if self._abandon is not None and client is not None:
+                self._abandon(client)
+            raise
+        finally:
+            self._drop(True)
 
     @contextmanager
     def use(self) -> Iterator[T]:
@@ -207,20 +214,22 @@ class ClientPerLoop(Generic[T]):
                 self._close(client)
             return
         handled = sys.exception()  # by the caller, for whatever this thread was doing before
+        is_intact = False
         try:
             self._users.add(thread)
             yield self.get()
+            is_intact = True
         except BaseException as error:
             interrupt = _interrupt_in(error, handled)
-            if interrupt is None:
-                raise
-            if self._has_own():
-                self._drop_own()
-            if interrupt is error:
+            is_intact = interrupt is None
+            if interrupt is None or interrupt is error:
                 raise
             raise interrupt from None
         finally:
             self._users.discard(thread)
+            # Here, so that a second interrupt, in the lines above, changes nothing.
+            if not is_intact and self._has_own():
+                self._drop_own()
 
     def close(self) -> None:
         """Closes the clients, if any. The next `get` makes a new one."""

@@ -116,15 +116,12 @@ class AsyncPostgresEngine:
         while True:
             attempt += 1
             try:
-                if pool.is_over:
-                    raise PoolClosed("the connections were closed")  # noqa: TRY301 - as by psycopg
-                await pool.open()
                 left = deadline - time.monotonic()
                 async with (
                     _NOTHING
                     if batch.writes or pages.is_short(batch)
                     else pool.long_reads.passing(left),
-                    pool.connection(max(0.01, left)) as connection,
+                    pool.lend(max(0.01, left)) as connection,
                 ):
                     if not self._is_current:
                         await self._prepare(connection)

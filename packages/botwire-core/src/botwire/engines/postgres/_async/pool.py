@@ -9,13 +9,14 @@ import math
 import time
 import weakref
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
 import psycopg
 import psycopg.conninfo
 from psycopg import errors as pg
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolClosed
 
 from botwire.engines.postgres.twins import AsyncGate
 from botwire.engines.retry import PROBE
@@ -138,6 +139,7 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
         self._refusals = refusals
         self._pending = pending
         self._connected = connected
+        self._borrowers: set[object] = set()
         # Shorter than a call; otherwise the call that finds out could not say why it failed.
         self._silent_seconds = min(_SILENT_SECONDS, timeout / 2)
         self.is_suspect = False
@@ -147,10 +149,38 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
         self.long_reads = AsyncGate(_LONG_READS)
         """Limits long reads, which leaves connections for writes and short reads."""
 
+    @asynccontextmanager
+    async def lend(self, seconds: float) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """Lends a connection to a block.
+
+        Args:
+            seconds: How long to wait for one.
+
+        Raises:
+            PoolClosed: The pool was closed before.
+            PoolTimeout: None came in time.
+        """
+        borrower = object()
+        try:
+            self._borrowers.add(borrower)  # before the question, so that `close` misses nobody
+            if self.is_over:
+                raise PoolClosed("the connections were closed")
+            await self.open()
+            async with self.connection(seconds) as connection:
+                yield connection
+        finally:
+            self._borrowers.discard(borrower)
+            if self.is_over and not self._borrowers:
+                await super().close()
+
     async def close(self, *args: Any, **kwargs: Any) -> None:
-        """Closes the connections; callers that wait for one get `PoolClosed`."""
+        """Closes the connections, once the last borrower has given its own back.
+
+        psycopg would leave a caller waiting that is about to wait for a connection.
+        """
         self.is_over = True
-        await super().close(*args, **kwargs)
+        if not self._borrowers:
+            await super().close(*args, **kwargs)
 
     def abandon(self) -> None:
         """Ends the connections, so that the database gives up what they have locked."""

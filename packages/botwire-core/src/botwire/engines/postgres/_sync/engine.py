@@ -116,15 +116,12 @@ class PostgresEngine:
         while True:
             attempt += 1
             try:
-                if pool.is_over:
-                    raise PoolClosed("the connections were closed")  # noqa: TRY301 - as by psycopg
-                pool.open()
                 left = deadline - time.monotonic()
                 with (
                     _NOTHING
                     if batch.writes or pages.is_short(batch)
                     else pool.long_reads.passing(left),
-                    pool.connection(max(0.01, left)) as connection,
+                    pool.lend(max(0.01, left)) as connection,
                 ):
                     if not self._is_current:
                         self._prepare(connection)

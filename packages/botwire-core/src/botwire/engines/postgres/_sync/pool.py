@@ -11,12 +11,13 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import psycopg
 import psycopg.conninfo
 from psycopg import errors as pg
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolClosed
 
 from botwire.engines.postgres.twins import Gate
 from botwire.engines.retry import PROBE
@@ -139,6 +140,7 @@ class PostgresPool(ConnectionPool[psycopg.Connection[Any]]):
         self._refusals = refusals
         self._pending = pending
         self._connected = connected
+        self._borrowers: set[object] = set()
         # Shorter than a call; otherwise the call that finds out could not say why it failed.
         self._silent_seconds = min(_SILENT_SECONDS, timeout / 2)
         self.is_suspect = False
@@ -148,10 +150,38 @@ class PostgresPool(ConnectionPool[psycopg.Connection[Any]]):
         self.long_reads = Gate(_LONG_READS)
         """Limits long reads, which leaves connections for writes and short reads."""
 
+    @contextmanager
+    def lend(self, seconds: float) -> Iterator[psycopg.Connection[Any]]:
+        """Lends a connection to a block.
+
+        Args:
+            seconds: How long to wait for one.
+
+        Raises:
+            PoolClosed: The pool was closed before.
+            PoolTimeout: None came in time.
+        """
+        borrower = object()
+        try:
+            self._borrowers.add(borrower)  # before the question, so that `close` misses nobody
+            if self.is_over:
+                raise PoolClosed("the connections were closed")
+            self.open()
+            with self.connection(seconds) as connection:
+                yield connection
+        finally:
+            self._borrowers.discard(borrower)
+            if self.is_over and not self._borrowers:
+                super().close()
+
     def close(self, *args: Any, **kwargs: Any) -> None:
-        """Closes the connections; callers that wait for one get `PoolClosed`."""
+        """Closes the connections, once the last borrower has given its own back.
+
+        psycopg would leave a caller waiting that is about to wait for a connection.
+        """
         self.is_over = True
-        super().close(*args, **kwargs)
+        if not self._borrowers:
+            super().close(*args, **kwargs)
 
     def abandon(self) -> None:
         """Ends the connections, so that the database gives up what they have locked."""
