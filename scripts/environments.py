@@ -28,6 +28,7 @@ _ELSEWHERE = {
     "deepagents_rows.py": "langgraph",
     "engine_rows.py": "crewai",  # it compares with LanceDB, which comes with CrewAI
     "growth_rows.py": PEERS,
+    "loading.py": PEERS,
     "peers_rows.py": PEERS,
 }
 """The benchmarks whose names do not tell their environment."""
