@@ -148,6 +148,22 @@ def test_an_interrupted_client_is_dropped_and_that_of_other_threads_is_not() -> 
         assert threads.submit(clients.get).result() is theirs
 
 
+def test_a_second_interrupt_keeps_no_client_from_being_abandoned() -> None:
+    abandoned: list[object] = []
+
+    def abandon(client: object) -> None:
+        abandoned.append(client)
+        if len(abandoned) == 1:
+            raise KeyboardInterrupt
+
+    clients = ClientPerLoop(object, id, abandon=abandon)
+    ours = clients.get()
+    with pytest.raises(KeyboardInterrupt), clients.use():
+        raise KeyboardInterrupt
+    assert abandoned == [ours, ours]
+    assert clients.get() is not ours
+
+
 def test_an_error_while_an_interrupt_is_handled_is_none() -> None:
     clients = ClientPerLoop(object, id)
     try:

@@ -189,14 +189,16 @@ class ClientPerLoop(Generic[T]):
         """Drops the main thread's client; closing it might wait for a lock that nobody holds."""
         client = self._clients.get(True)
         try:
-            if self._abandon is not None and client is not None:
-                self._abandon(client)
+            self._abandon_if_any(client)
         except BaseException:  # a second interrupt
-            if self._abandon is not None and client is not None:
-                self._abandon(client)
+            self._abandon_if_any(client)
             raise
         finally:
             self._drop(True)
+
+    def _abandon_if_any(self, client: T | None) -> None:
+        if self._abandon is not None and client is not None:
+            self._abandon(client)
 
     @contextmanager
     def use(self) -> Iterator[T]:

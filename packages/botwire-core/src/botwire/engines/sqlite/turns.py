@@ -64,7 +64,7 @@ class FileTurns:
                 return False
             except OSError:  # a file system without such locks
                 self._database = None
-        self._begin()
+        self._began = time.monotonic()
         return True
 
     def take(self) -> None:
@@ -74,13 +74,12 @@ class FileTurns:
             return
         assert self._file is not None
         wait = self._wait = _Wait()
-        self._is_held = True
         # `flock` has no time limit, so another thread waits for it.
         thread = threading.Thread(target=wait.run, args=(self._file,), daemon=True)
         with contextlib.suppress(RuntimeError, Empty):  # the interpreter ends; the time is over
             thread.start()
             wait.done.get(timeout=_LONGEST_WAIT)
-        self._begin()
+        self._began = time.monotonic()
 
     def give_back(self) -> None:
         """Lets the next process have its turn."""
@@ -97,10 +96,6 @@ class FileTurns:
         self._is_held = False
         if file is not None:
             os.close(file)
-
-    def _begin(self) -> None:
-        self._is_held = True
-        self._began = time.monotonic()
 
     def _path(self) -> str:
         return f"{self._database}-turns"

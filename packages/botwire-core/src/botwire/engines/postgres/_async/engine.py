@@ -225,8 +225,7 @@ class AsyncPostgresEngine:
         """
         async with self._pools.use() as pool:
             try:
-                await pool.open()
-                async with pool.connection() as connection:
+                async with pool.lend(self._timeout) as connection:
                     if not self._is_current:
                         await self._prepare(connection)
                     await self._sweep(connection)

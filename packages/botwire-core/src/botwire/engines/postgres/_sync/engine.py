@@ -223,8 +223,7 @@ class PostgresEngine:
         """
         with self._pools.use() as pool:
             try:
-                pool.open()
-                with pool.connection() as connection:
+                with pool.lend(self._timeout) as connection:
                     if not self._is_current:
                         self._prepare(connection)
                     self._sweep(connection)
