@@ -233,6 +233,9 @@ async def test_items_come_back_in_order(memory: Any) -> None:
     ]  # fmt: skip
     assert all(item.created_at.tzinfo is UTC for item in items)
     assert [item.seq for item in await history.read(after=1, limit=2)] == [2, 3]
+    assert [item.seq for item in await history.read_last(2)] == [3, 4]
+    assert await history.read_last(99) == items
+    assert await history.read_last(0) == []
     assert [item.seq async for item in history.newest_first()] == [4, 3, 2, 1]
     assert await history.count() == 4
 

@@ -23,7 +23,7 @@ from botwire.operations import check_count, read_ttl
 from botwire_agent_framework.acting import acting, written_by
 from botwire_agent_framework.compaction import after_strategies, compact
 from botwire_agent_framework.convert import call_ids, from_items, item_id, to_items
-from botwire_agent_framework.inputs import find_calls, last_items, paired, without_stored
+from botwire_agent_framework.inputs import find_calls, paired, without_stored
 
 
 class BotWireHistoryProvider(
@@ -121,7 +121,7 @@ class BotWireHistoryProvider(
         history = self._history(session_id)
         last = (await history.info()).last_seq
         limit = self.max_messages
-        items = await (history.read() if limit is None else last_items(history, limit))
+        items = await (history.read() if limit is None else history.read_last(limit))
         self._answerers.of_task(history.name).shown(items, last)
         messages = await off_loop(from_items, items)
         # Services refuse a tool's answer without its call.

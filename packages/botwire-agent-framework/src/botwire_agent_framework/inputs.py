@@ -7,21 +7,10 @@ from typing import Any
 
 from agent_framework import Content, Message
 
-from botwire import AsyncHistory, Item
+from botwire import AsyncHistory
 from botwire.off_loop import off_loop
-from botwire.operations import MAX_PAGE
 from botwire.tool_calls import pair_answers
 from botwire_agent_framework.convert import call_ids, close, from_items, select
-
-
-async def last_items(history: AsyncHistory, count: int) -> list[Item]:
-    """Returns the last items of a history, oldest first."""
-    items: list[Item] = []
-    async for item in history.newest_first(page_size=min(count, MAX_PAGE)):
-        items.append(item)
-        if len(items) == count:
-            break
-    return items[::-1]
 
 
 async def without_stored(history: AsyncHistory, inputs: list[Message]) -> list[Message]:
@@ -29,7 +18,7 @@ async def without_stored(history: AsyncHistory, inputs: list[Message]) -> list[M
 
     Agents of a workflow that share a session pass on the conversation, which is stored already.
     """
-    stored = await last_items(history, len(inputs))
+    stored = await history.read_last(len(inputs))
     return inputs[_count_replayed(inputs, await off_loop(from_items, stored)) :]
 
 

@@ -201,10 +201,10 @@ class BotWireChatCompletionContext(
             items, messages = await self._within(self._token_limit)
             messages = paired(messages)
         elif self._buffer_size is None:
-            items = await self._conversation.read()
+            items = await self._conversation.history.read()
             messages = paired(await off_loop(from_items, items))
         elif self._head_size is None:
-            items = await self._conversation.tail(self._buffer_size)
+            items = await self._conversation.history.read_last(self._buffer_size)
             messages = paired(await off_loop(from_items, items))
         else:
             items, messages = await self._head_and_tail(self._head_size, self._buffer_size)
@@ -214,14 +214,14 @@ class BotWireChatCompletionContext(
     async def _head_and_tail(
         self, head_size: int, tail_size: int
     ) -> tuple[list[Item], list[LLMMessage]]:
-        skipped = await self._conversation.count() - head_size - tail_size
+        skipped = await self._conversation.history.count() - head_size - tail_size
         if skipped <= 0:
-            items = await self._conversation.read()
+            items = await self._conversation.history.read()
             return items, paired(await off_loop(from_items, items))
         head = paired_head(
-            await off_loop(from_items, await self._conversation.read(limit=head_size))
+            await off_loop(from_items, await self._conversation.history.read(limit=head_size))
         )
-        items = await self._conversation.tail(tail_size)
+        items = await self._conversation.history.read_last(tail_size)
         tail = paired(await off_loop(from_items, items))
         gap = UserMessage(content=f"Skipped {skipped} messages.", source="System")
         return items, [*head, gap, *tail]
@@ -231,7 +231,7 @@ class BotWireChatCompletionContext(
         assert self._model_client is not None  # the constructor requires it
         newest: list[Item] = []
         found: list[LLMMessage] = []
-        async for item in self._conversation.newest_first():
+        async for item in self._conversation.history.newest_first():
             newest = newest or [item]
             for message in await off_loop(from_items, [item]):
                 limit -= self._model_client.count_tokens([message])

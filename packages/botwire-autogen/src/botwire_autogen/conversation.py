@@ -6,7 +6,7 @@ copies of its messages, so that every other state, older or newer, can still be 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,7 +17,6 @@ from botwire import (
     ConfigurationError,
     ConflictError,
     HistoryInfo,
-    Item,
 )
 from botwire.answers import Answerer, Answerers
 from botwire.connection import Connection
@@ -94,7 +93,8 @@ class Conversation:
         return self._connection.async_memory
 
     @property
-    def _history(self) -> AsyncHistory:
+    def history(self) -> AsyncHistory:
+        """The messages, for reading; only this class writes."""
         return self._memory.history(self.name)
 
     async def add(
@@ -142,7 +142,7 @@ class Conversation:
     async def begin(self, items: Sequence[Any]) -> None:
         """Stores the first items of a history that never had items."""
         with suppress(ConflictError):  # it has begun, here or in another process
-            await self._history.extend(items, if_last=0)
+            await self.history.extend(items, if_last=0)
 
     async def claim(self, agent: str) -> str:
         """Returns the agent that owns this conversation: the first that claimed it."""
@@ -162,39 +162,15 @@ class Conversation:
         """The running task's view of the conversation."""
         return self._answerers.of_task(self.name)
 
-    # --- reading
-
-    async def read(self, limit: int | None = None) -> list[Item]:
-        """Returns the first `limit` items, or all."""
-        return await self._history.read(limit=limit)
-
-    async def tail(self, n: int) -> list[Item]:
-        """Returns the last items, oldest first."""
-        items: list[Item] = []
-        async for item in self._history.newest_first(page_size=min(n, 1000)):
-            items.append(item)
-            if len(items) == n:
-                break
-        return items[::-1]
-
-    async def newest_first(self) -> AsyncIterator[Item]:
-        """Yields items from the last to the first."""
-        async for item in self._history.newest_first():
-            yield item
-
     async def last_seq(self) -> int:
         """Returns the sequence number of the last item ever stored, deleted or not."""
-        return (await self._history.info()).last_seq
-
-    async def count(self) -> int:
-        """Returns the number of items."""
-        return await self._history.count()
+        return (await self.history.info()).last_seq
 
     # --- states
 
     async def clear(self) -> None:
         """Archives all items."""
-        info = await self._history.info()
+        info = await self.history.info()
         async with self._memory.transaction() as tx:
             if self._generation is not None:
                 tx.check(PREFIX + self.name, self._generation)
@@ -203,7 +179,7 @@ class Conversation:
 
     async def save(self) -> Reference:
         """Returns the current state; a `load` elsewhere now blocks this object's writes."""
-        info = await self._history.info()
+        info = await self.history.info()
         if self._generation is None:
             await self._read_mark()
         if self._loaded is not None and self._loaded[1] == info.last_seq:
@@ -211,7 +187,7 @@ class Conversation:
         first = info.last_seq - info.count + 1
         if info.count and info.last_seq != info.count + info.archived:
             # Numbers are missing: some items were deleted, no matter where.
-            (item,) = await self._history.read(limit=1)
+            (item,) = await self.history.read(limit=1)
             first = item.seq
         return Reference(self._connection.namespace, self.name, first, info.last_seq, info.count)
 
@@ -227,7 +203,7 @@ class Conversation:
                 f"the state is of the namespace {reference.namespace!r}, and this context is in "
                 f"{self._connection.namespace!r}"
             )
-        info = await self._history.info()
+        info = await self.history.info()
         await self._read_mark()
         if await self._shows(reference, info):
             await self._mark(self._loaded or (reference, info.last_seq))
@@ -246,7 +222,7 @@ class Conversation:
 
     async def show(self, items: Sequence[Any]) -> None:
         """Archives all items and shows these instead."""
-        info = await self._history.info()
+        info = await self.history.info()
         await self._read_mark()
         await self._show(items, info, None)
 

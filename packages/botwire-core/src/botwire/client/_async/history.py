@@ -16,7 +16,6 @@ from botwire.client.encoding import (
 )
 from botwire.client.operators import AsyncHistoryOperators
 from botwire.engines.protocol import AsyncEngine
-from botwire.errors import ConfigurationError
 from botwire.exact import Json
 from botwire.models import HistoryInfo, Item, ItemVersion
 from botwire.names import check_history
@@ -215,13 +214,15 @@ class AsyncHistory(AsyncHistoryOperators):
 
     async def tail(self, n: int) -> list[Any]:
         """Returns the values of the last `n` items, oldest first."""
-        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
-            raise ConfigurationError(f"tail takes a non-negative number of items, not {n!r}")
-        values: list[Any] = []
+        return [item.value for item in await self.read_last(n)]
+
+    async def read_last(self, n: int) -> list[Item]:
+        """Returns the last `n` items, oldest first."""
+        ops.check_count(n, "n")
+        items: list[Item] = []
         async for page in self._calls.pages(ops.ReadHistory(self.name, newest_first=True), n):
-            values += [item.value.value for item in page.items]
-        values.reverse()
-        return values
+            items += map(Item, page.items)
+        return items[::-1]
 
     async def read(
         self, after: int = 0, limit: int | None = None, *, archived: bool = False
