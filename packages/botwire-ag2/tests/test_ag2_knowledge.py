@@ -120,6 +120,23 @@ async def test_an_append_writes_what_is_new_and_a_range_reads_what_it_shows(
     assert len(asked) == 4  # two to find the end, once
 
 
+async def test_a_folder_of_many_files_is_deleted_in_several_requests(
+    server_url: str, namespace: str
+) -> None:
+    store = BotWireKnowledgeStore(namespace, url=server_url)
+    memory = Memory(namespace, url=server_url)
+    await store.write("/notes/0", "x")
+    ((name, items),) = [
+        (one.name, memory.history(one.name).tail(1)) for one in memory.list_histories()
+    ]
+    with memory.transaction() as tx:
+        for number in range(1, 5_001):  # deleting each takes two operations of at most 10,000
+            tx.history(name.removesuffix("0") + str(number)).extend(items)
+    assert len(await store.list("/notes")) == 5_001
+    await store.delete("/notes")
+    assert await store.list("/") == []
+
+
 async def test_what_another_store_does_to_a_file_is_noticed_by_the_next_append(
     store: BotWireKnowledgeStore, place_url: str, namespace: str
 ) -> None:

@@ -188,6 +188,23 @@ async def test_a_deleted_session_can_be_written_again(store: Any) -> None:
     assert summary["data"]["first_prompt"] == "new"
 
 
+async def test_a_session_of_many_subagents_is_deleted_in_several_requests(
+    server_url: str, namespace: str
+) -> None:
+    store = BotWireSessionStore(namespace, url=server_url)
+    await store.append({**KEY, "subpath": "0"}, [{"type": "x"}])
+    memory = Memory(namespace, url=server_url)
+    ((name, metadata),) = [(one.name, one.metadata) for one in memory.list_histories()]
+    for start in (1, 2_501, 5_001, 7_501, 10_001):  # and one more than a server takes at once
+        with memory.transaction() as tx:
+            for number in range(start, min(start + 2_500, 10_002)):
+                history = tx.history(name.removesuffix("0") + str(number))
+                history.append({})
+                history.set_metadata({**metadata, "subpath": str(number)})
+    await store.delete(KEY)
+    assert memory.list_histories() == []
+
+
 async def test_what_is_wrong_is_refused_before_anything_is_stored(store: Any) -> None:
     wrong: list[Any] = [{"project_key": "p"}, {**KEY, "project_key": ""}, {**KEY, "subpath": ""}]
     for key in wrong:

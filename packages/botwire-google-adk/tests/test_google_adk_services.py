@@ -624,6 +624,25 @@ def test_artifacts_have_versions_from_zero(place: Any) -> None:
     run(test)
 
 
+def test_a_file_of_many_versions_is_deleted_in_several_requests(
+    server_url: str, namespace: str
+) -> None:
+    async def test() -> None:
+        service = BotWireArtifactService(namespace, url=server_url)
+        part = types.Part.from_bytes(data=b"x", mime_type="text/plain")
+        await service.save_artifact(**ONE, filename="log", artifact=part)
+        memory = Memory(namespace, url=server_url)
+        (first,) = memory.list_keys()
+        for start in (1, 5_001, 10_001):  # and one more than a server takes at once
+            some = range(start, min(start + 5_000, 10_002))
+            memory.set_many({first.removesuffix("0") + str(number): b"" for number in some})
+        await service.delete_artifact(**ONE, filename="log")
+        assert memory.list_keys() == []
+        assert await service.load_artifact(**ONE, filename="log") is None
+
+    run(test)
+
+
 def test_artifacts_of_a_user_are_in_all_sessions(place: Any) -> None:
     async def test() -> None:
         service = BotWireArtifactService(**place)

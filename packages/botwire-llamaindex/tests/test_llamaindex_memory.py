@@ -100,6 +100,19 @@ async def test_every_method_of_the_store(store: BotWireAsyncChatStore) -> None:
         await store.add_message("k", user("x"), ARCHIVED)
 
 
+async def test_many_messages_of_a_status_are_deleted_in_several_requests(
+    server_url: str, namespace: str
+) -> None:
+    store = BotWireAsyncChatStore(namespace, url=server_url)
+    history = store.connection.memory.history("k")
+    await store.add_message("k", user("x"))
+    items = history.tail(1)
+    for count in (5_000, 5_000):  # with the first, one more than a server takes at once
+        history.extend(items * count)
+    await store.delete_messages("k", ACTIVE)
+    assert await store.count_messages("k", None) == 0
+
+
 async def test_a_bad_message_leaves_all_as_it_was(store: BotWireAsyncChatStore) -> None:
     await store.set_messages("k", [user("kept")])
     bad = ChatMessage(role="user", content="x", additional_kwargs={"raw": object()})

@@ -442,6 +442,27 @@ def test_a_deleted_session_is_gone_with_its_agents(place: Any) -> None:
     assert "stays" in texts(open_agent(place, "ada2"))
 
 
+def test_a_session_of_many_agents_is_deleted_in_several_requests(
+    server_url: str, namespace: str
+) -> None:
+    manager = BotWireSessionManager("ada", namespace=namespace, url=server_url)
+    memory = manager.connection.memory
+    for start in (0, 5_000, 10_000):  # and one more than a server takes at once
+        some = range(start, min(start + 5_000, 10_001))
+        memory.set_many({f"strands-agents/ada/{number}": {} for number in some})
+    manager.delete_session("ada")
+    assert memory.list_keys() == []
+
+
+async def test_many_messages_are_remembered_in_several_requests(
+    server_url: str, namespace: str
+) -> None:
+    store = BotWireMemoryStore(namespace=namespace, url=server_url)
+    said: Any = [{"role": "user", "content": [{"text": "x" * 9_000 + str(i)}]} for i in range(2000)]
+    await store.add_messages(said)
+    assert Memory(namespace, url=server_url).records(store.name).count() == 2000
+
+
 def test_sessions_are_listed_most_recently_used_first(place: Any) -> None:
     for session, agent_id in (("ada/1", "default"), ("x" * 200, "helper"), ("bob", "default")):
         open_agent(place, session, agent_id=agent_id)("hello")

@@ -16,6 +16,8 @@ from botwire import AsyncHistory, BotWireError, ConflictError, Item
 from botwire.arguments import check_seconds, check_type
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_prefix, check_string
+from botwire.operations import PART
+from botwire.splitting import in_batches
 
 logger = logging.getLogger("botwire.ag2")
 
@@ -158,16 +160,24 @@ class BotWireKnowledgeStore(Connected, framework="ag2", shows="_prefix"):
         return bool(await self._history(normal).count()) or bool(await self.list(normal))
 
     async def delete(self, path: str) -> None:
-        """Deletes a file, or a folder and its contents, in one step; a no-op if it is missing."""
+        """Deletes a file, or a folder and its contents; a no-op if it is missing.
+
+        A few files are deleted in one step, and many in several.
+        """
         name = self._name(_normal(path)).rstrip("/")
         memory = self.connection.async_memory
-        async with memory.transaction() as tx:
-            for info in await memory.list_histories(name):
-                if info.count and (info.name == name or info.name.startswith(name + "/")):
+        files = [
+            info.name
+            for info in await memory.list_histories(name)
+            if info.count and (info.name == name or info.name.startswith(name + "/"))
+        ]
+        for batch in in_batches(files, PART, len):
+            async with memory.transaction() as tx:
+                for file in batch:
                     # Sequence numbers are never reused, so this piece makes a writer that remembers
                     # the old end of the file notice that the end has moved.
-                    tx.history(info.name).append(_piece("", 0))
-                    tx.history(info.name).clear()
+                    tx.history(file).append(_piece("", 0))
+                    tx.history(file).clear()
         self._ends.clear()
 
     async def on_change(self, path: str, callback: ChangeCallback) -> ChangeSubscription:

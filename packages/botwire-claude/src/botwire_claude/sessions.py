@@ -20,6 +20,7 @@ from claude_agent_sdk import (
 from botwire import AsyncHistory, ConfigurationError, ConflictError, HistoryInfo
 from botwire.arguments import check_mapping
 from botwire.connection import Connected, ConnectionOptions
+from botwire.deleting import adelete_in_steps
 from botwire.names import join_parts
 from botwire.off_loop import off_loop
 from botwire.operations import read_ttl
@@ -130,14 +131,14 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
         return [info.metadata["subpath"] for info in await self._transcripts(key)]
 
     async def delete(self, key: SessionKey) -> None:
-        """Deletes a transcript; for a session, also those of its subagents."""
+        """Deletes a transcript; for a session, also those of its subagents.
+
+        Thousands of subagents take several steps.
+        """
         names = [self.history_name(key)]
         if key.get("subpath") is None:
             names += [info.name for info in await self._transcripts(key)]
-        async with self.connection.async_memory.transaction() as tx:
-            for name in names:
-                tx.history(name).clear()
-                tx.history(name).set_metadata({})
+        await adelete_in_steps(self.connection.async_memory, (), histories=names[::-1])
 
     def _history(self, key: SessionKey) -> AsyncHistory:
         return self.connection.async_memory.history(self.history_name(key), ttl=self.ttl)

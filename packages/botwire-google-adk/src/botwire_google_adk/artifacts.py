@@ -19,6 +19,7 @@ from google.genai import types
 
 from botwire import AsyncHistory, ConfigurationError, ConflictError
 from botwire.client.encoding import encode_object
+from botwire.deleting import adelete_in_steps
 from botwire.names import check_string, join_parts
 from botwire_google_adk.opening import Service
 
@@ -139,13 +140,15 @@ class BotWireArtifactService(Service, BaseArtifactService):
     async def delete_artifact(
         self, *, app_name: str, user_id: str, filename: str, session_id: str | None = None
     ) -> None:
-        """Deletes a file with all its versions, if it exists."""
+        """Deletes a file with all its versions, if it exists: thousands of them in several steps.
+
+        The first step deletes the file for readers. If it fails later, repeat it.
+        """
         file = _File.of(app_name, user_id, session_id, filename)
         payloads = await self._memory.list_keys(f"{file.name}/")
-        async with self._memory.transaction() as tx:
-            tx.history(file.name).clear()
-            for key in payloads:
-                tx.delete(key)
+        # By number, so that a version saved meanwhile, which counts from 0 again, is not deleted.
+        payloads.sort(key=lambda key: (len(key), key))
+        await adelete_in_steps(self._memory, payloads, histories=[file.name])
 
     async def list_versions(
         self, *, app_name: str, user_id: str, filename: str, session_id: str | None = None

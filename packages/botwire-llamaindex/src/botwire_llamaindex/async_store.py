@@ -8,7 +8,7 @@ from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, Messag
 from botwire import AsyncHistory, ConfigurationError, Item
 from botwire.arguments import check_type
 from botwire.off_loop import off_loop
-from botwire.operations import check_choice, check_count
+from botwire.operations import PART, check_choice, check_count
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.place import PlacedStore, keys_of
 from botwire_llamaindex.turns import Writing, async_add_messages
@@ -136,13 +136,13 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         return message if await self._history(key).delete(seq) else None
 
     async def delete_messages(self, key: str, status: MessageStatus | None = None) -> None:
-        """Deletes the active or the archived messages, or all."""
+        """Deletes the active or the archived messages, or all; thousands in several steps."""
         if status is None:
             await self._history(key).clear()
-        else:
-            await self._history(key).delete_many(
-                [item.seq for item in await self._read(key, status)]
-            )
+            return
+        seqs = [item.seq for item in await self._read(key, status)]
+        for start in range(0, len(seqs), PART):
+            await self._history(key).delete_many(seqs[start : start + PART])
 
     async def delete_all(self) -> int:
         """Deletes every conversation of this namespace, archived messages too.

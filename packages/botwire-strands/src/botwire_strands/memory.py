@@ -13,7 +13,8 @@ from botwire.arguments import check_mapping
 from botwire.client.encoding import encode_list
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_collection, to_bytes
-from botwire.operations import check_page
+from botwire.operations import RECORDS_PART, check_page
+from botwire.splitting import in_batches, size_of_record
 
 _RESULTS = 5
 
@@ -108,8 +109,8 @@ class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="nam
             for role, text in said
             if text.strip()
         ]
-        if records:
-            await self._records.put(records)
+        for batch in in_batches(records, RECORDS_PART, size_of_record):
+            await self._records.put(batch)
 
     @property
     def _records(self) -> AsyncRecords:

@@ -12,6 +12,7 @@ from strands.types.session import Session, SessionAgent, SessionMessage
 from botwire import ConflictError, History, Memory
 from botwire.arguments import check_type
 from botwire.connection import Connected, ConnectionOptions
+from botwire.deleting import delete_in_steps
 from botwire.names import join_parts
 from botwire.operations import check_count, read_ttl
 from botwire_strands.acting import current_run
@@ -72,21 +73,19 @@ class Repository(Connected, SessionRepository, framework="strands"):
         return None if found is None else Session.from_dict(found)
 
     def delete_session(self, session_id: str) -> None:
-        """Deletes a session with its agents and their messages.
+        """Deletes a session with its agents and their messages: thousands of them in several steps.
 
         Raises:
             SessionException: There is no such session.
         """
-        if not self._memory.delete(join_parts(SESSIONS, session_id)):
+        session = join_parts(SESSIONS, session_id)
+        if not self._memory.exists(session):
             raise SessionException(f"Session {session_id} does not exist")
         below = join_parts(AGENTS, session_id) + "/"
         names = [info.name for info in self._memory.list_histories(below)]
         teams = self._memory.list_keys(join_parts(_TEAMS, session_id) + "/")
-        with self._memory.transaction() as tx:
-            for name in (session_id, *names):
-                tx.history(name).clear()
-            for key in (*self._memory.list_keys(below), *teams):
-                tx.delete(key)
+        keys = [*self._memory.list_keys(below), *teams, session]
+        delete_in_steps(self._memory, keys, histories=[session_id, *names])
 
     def create_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
         """Stores a new agent of a session, unless another process has just done so."""

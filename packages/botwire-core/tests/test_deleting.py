@@ -1,0 +1,41 @@
+"""Deleting many keys and histories takes several steps, in an order that allows a repetition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from botwire import AsyncMemory, Memory
+from botwire import operations as ops
+from botwire.deleting import adelete_in_steps, delete_in_steps
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_histories_are_deleted_before_keys_and_the_last_key_last(
+    monkeypatch: pytest.MonkeyPatch, asynchronous: bool
+) -> None:
+    steps: list[tuple[ops.AnyOperation, ...]] = []
+    memory = Memory("n", url="sqlite://")
+    keys = [f"k{number}" for number in range(1_500)]
+    for start in (0, 1_000):
+        memory.set_many(dict.fromkeys(keys[start : start + 1_000]))
+    for name in ("a", "b"):
+        memory.history(name).append(1)
+
+    class Recording:
+        def apply(self, batch: ops.Batch) -> ops.Results:
+            steps.append(batch.operations)
+            return memory.engine.apply(batch)
+
+    class AsyncRecording(Recording):
+        async def apply(self, batch: ops.Batch) -> Any:  # type: ignore[override]
+            return super().apply(batch)
+
+    if asynchronous:
+        await adelete_in_steps(AsyncMemory("n", engine=AsyncRecording()), keys, ["a", "b"])  # type: ignore[arg-type]
+    else:
+        delete_in_steps(Memory("n", engine=Recording()), keys, ["a", "b"])  # type: ignore[arg-type]
+    assert (memory.list_keys(), memory.list_histories()) == ([], [])
+    deleted = [getattr(one, "name", None) or getattr(one, "key", None) for one in sum(steps, ())]
+    assert ([len(step) for step in steps], deleted) == ([1000, 502], ["a", "b", *keys])
