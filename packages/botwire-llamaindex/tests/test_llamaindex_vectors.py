@@ -123,6 +123,21 @@ def test_filters_find_booleans_and_no_nulls_as_in_llamaindex(place: dict[str, An
         assert sorted(ids(store.query(query))) == expected, (name, value)
 
 
+def test_filters_compare_booleans_as_llamaindex_does(place: dict[str, Any]) -> None:
+    store, stock = BotWireVectorStore(**place), SimpleVectorStore()
+    flags = [
+        TextNode(id_=f"n{number}", embedding=[1.0, number / 10], metadata={"flag": flag})
+        for number, flag in enumerate([True, False, None, 1, 0, 2, -1, 0.5])
+    ]
+    store.add(flags)
+    stock.add(flags)
+    for name in (">", ">=", "<", "<="):
+        for value in (-1, 0, 0.5, 1, 2):
+            filters = [MetadataFilter(key="flag", operator=FilterOperator(name), value=value)]
+            query = VectorStoreQuery([1, 0], 9, filters=MetadataFilters(filters=[*filters]))
+            assert sorted(ids(store.query(query))) == sorted(ids(stock.query(query))), (name, value)
+
+
 async def test_filters_can_be_nested_and_are_applied_before_the_limit(
     place: dict[str, Any],
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -21,11 +22,11 @@ from botwire.filters import compile_filter
 Predicate = Callable[[Mapping[str, Any]], bool]
 """Returns whether the metadata of a record matches."""
 
-_COMPARED = {
-    FilterOperator.GT: "$gt",
-    FilterOperator.GTE: "$gte",
-    FilterOperator.LT: "$lt",
-    FilterOperator.LTE: "$lte",
+_COMPARED: Mapping[FilterOperator, tuple[str, Callable[[Any, Any], bool]]] = {
+    FilterOperator.GT: ("$gt", operator.gt),
+    FilterOperator.GTE: ("$gte", operator.ge),
+    FilterOperator.LT: ("$lt", operator.lt),
+    FilterOperator.LTE: ("$lte", operator.le),
 }
 
 
@@ -100,20 +101,25 @@ def _condition(part: MetadataFilter) -> dict[str, Any]:
 
     There, a missing or null field differs from every value and equals none.
     """
-    key, value, operator = part.key, part.value, part.operator
-    if operator is FilterOperator.EQ:
+    key, value, compared = part.key, part.value, part.operator
+    if compared is FilterOperator.EQ:
         return {key: {"$in": _equal([value])}}
-    if operator is FilterOperator.NE:
+    if compared is FilterOperator.NE:
         return {"$not": {key: {"$in": _equal([value])}}}
-    if operator in _COMPARED:
-        return {key: {_COMPARED[operator]: value}}
-    if operator is FilterOperator.IN:
+    if compared in _COMPARED:
+        name, compare = _COMPARED[compared]
+        found = {key: {name: value}}
+        if not isinstance(value, (int, float)):
+            return found
+        booleans = [one for one in (False, True) if compare(one, value)]  # as 0 and 1
+        return {"$or": [found, {key: {"$in": booleans}}]} if booleans else found
+    if compared is FilterOperator.IN:
         return {key: {"$in": _equal(_listed(value))}}
-    if operator is FilterOperator.NIN:
+    if compared is FilterOperator.NIN:
         return {"$not": {key: {"$in": _equal(_listed(value))}}}
-    if operator is FilterOperator.IS_EMPTY:
+    if compared is FilterOperator.IS_EMPTY:
         return {"$or": [{"$not": {key: {"$exists": True}}}, {key: {"$in": [None, "", []]}}]}
-    raise ConfigurationError(f"filter on {key!r}: unknown operator {operator!r}")
+    raise ConfigurationError(f"filter on {key!r}: unknown operator {compared!r}")
 
 
 def _predicate(part: MetadataFilter | MetadataFilters) -> Predicate:
