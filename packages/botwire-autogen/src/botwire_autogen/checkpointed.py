@@ -12,7 +12,6 @@ from autogen_agentchat.messages import (
     BaseAgentEvent,
     BaseChatMessage,
     MessageFactory,
-    ModelClientStreamingChunkEvent,
 )
 from autogen_agentchat.teams import MagenticOneGroupChat
 from autogen_core import CancellationToken, Component, ComponentModel
@@ -24,14 +23,14 @@ from botwire.client.encoding import encode_each
 from botwire.connection import ConnectionOptions, takes_connection
 from botwire.off_loop import off_loop
 from botwire.operations import check_count
-from botwire.tagged import from_json, to_json
+from botwire_autogen.run_record import RunRecord
 from botwire_autogen.tasks import same_task, task_messages
 from botwire_autogen.team_states import (
     described,
     manager_of,
-    manager_state,
     restore,
     state_after,
+    thread_of,
     with_thread,
 )
 from botwire_autogen.teams import BotWireStateStore, check_team_name
@@ -127,13 +126,9 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         self._store = BotWireStateStore(namespace, **connection)
         self._ours = name is not None  # whether the stored state is known to be this team's
         self._version: int | None = None  # None: not loaded, or the team was left during a turn
-        self._turns: list[int] = []  # where the turns of the run begin in the thread
-        self._running = False  # whether a run is unfinished
-        self._busy = False  # whether this object is running it
+        self._record = RunRecord()
+        self._busy = False  # whether this object runs the team
         self._ended = asyncio.Event()
-        self._events: list[tuple[int, dict[str, Any]]] = []  # each with its position in the thread
-        self._thread: list[dict[str, Any]] = []
-        self._stored = 0  # how many messages of the thread `self._version` holds
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._store.connection.namespace!r}, name={self._key!r})"
@@ -158,7 +153,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         """Returns the stored messages of the team."""
         await self._check_ours()
         saved = await self._store.load(self._key)
-        return [] if saved is None else await off_loop(self._messages, _thread(saved.state))
+        return [] if saved is None else await off_loop(self._messages, thread_of(saved.state))
 
     async def run(
         self,
@@ -225,30 +220,28 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
     ) -> AsyncGenerator[BaseAgentEvent | BaseChatMessage | TaskResult, None]:
         if self._version is None:
             await self._load()
-        if self._running and given and not same_task(given, self._thread[self._turns[0] :]):
+        record = self._record
+        if record.running and given and not same_task(given, record.thread[record.turns[0] :]):
             raise ConfigurationError(
                 f"{self!r} has an unfinished run of another task: run it to its end without a "
                 "task, or abandon it"
             )
-        if not self._running:
+        if not record.running:
             await self._validate(given)
         version, self._version = self._version, None  # reloaded until a turn is complete
         assert version is not None
         stop: str | None
-        if self._running:
+        if record.running:
             stop = await self._replay()
         else:
             version = await self._begin(given, version)
             if output_task_messages:
                 for message in given:
                     yield message
-            stop = await self._ask(self._turns[0])
-        task_length = (self._turns[1] if len(self._turns) > 1 else len(self._thread)) - (
-            self._turns[0]
-        )
+            stop = await self._ask(1)
         while stop is None:
             reason: str | None = None
-            begin = len(self._thread)
+            begin = len(record.thread)
             said: list[BaseAgentEvent | BaseChatMessage] = []
             # Not closed here: AutoGen's stream would wait for an agent that waits for a person.
             turn = self._team.run_stream(cancellation_token=cancellation_token)
@@ -264,43 +257,24 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
                 await self._store.check(self._key, version)
                 raise
             state = await self._state()
-            self._note_events(said, begin)
-            self._turns.append(begin)
-            stop = reason if reason != _TURN_ENDED else await self._ask(begin)
-            self._running = stop is None
+            record.end_turn(begin, said)
+            stop = reason if reason != _TURN_ENDED else await self._ask(len(record.turns))
+            record.running = stop is None
             version = await self._save(state, version)
-        if self._running:  # the task itself or a replayed turn has ended the run
-            self._running = False
+        if record.running:  # the task itself or a replayed turn has ended the run
+            record.running = False
             version = await self._save(await self._state(), version)
         if self._condition is not None:
             await self._condition.reset()
         self._version = version
-        first = self._turns[0] + (0 if output_task_messages else task_length)
-        yield TaskResult(messages=self._messages(self._with_events(first)), stop_reason=stop)
+        first = record.turns[0] + (0 if output_task_messages else len(record.turn(0)))
+        yield TaskResult(messages=self._messages(record.with_events(first)), stop_reason=stop)
 
     async def _validate(self, task: Sequence[BaseChatMessage]) -> None:
         """Lets the team's manager refuse a task before anything is saved."""
         manager = await manager_of(self._team)
         if manager is not None:
             await manager.validate_group_state(list(task) or None)
-
-    def _note_events(self, said: Sequence[BaseAgentEvent | BaseChatMessage], begin: int) -> None:
-        """Keeps events that are not in the thread, such as the choice of the next speaker."""
-        known = {message["id"] for message in self._thread[begin:]}
-        position = begin
-        for message in said:
-            if message.id in known:
-                position += 1
-            elif not isinstance(message, ModelClientStreamingChunkEvent):
-                self._events.append((position, dict(message.dump())))
-
-    def _with_events(self, first: int) -> list[dict[str, Any]]:
-        messages: list[dict[str, Any]] = []
-        events = [(at, event) for at, event in self._events if at >= first]
-        for index, message in enumerate(self._thread[first:], first):
-            messages += [event for at, event in events if at == index]
-            messages.append(message)
-        return messages + [event for at, event in events if at >= len(self._thread)]
 
     async def abandon(self) -> None:
         """Ends an unfinished run where it was last saved, so that another task can start.
@@ -310,8 +284,8 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         """
         await self._load()
         assert self._version is not None
-        if self._running:
-            self._running = False
+        if self._record.running:
+            self._record.running = False
             self._version = await self._save(await self._state(), self._version)
 
     async def reset(self) -> None:
@@ -332,7 +306,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
                 with_thread(saved.state, []),
                 extra=extra,
                 if_version=saved.version,
-                stored=len(_thread(saved.state)),
+                stored=len(thread_of(saved.state)),
             )
         await self._team.reset()
         if self._condition is not None:
@@ -391,9 +365,9 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         await self._check_ours()
         saved = await self._store.claim(self._key)
         await restore(self._team, inner)
-        self._take(inner, run)
-        stored, version = ([], 0) if saved is None else (_thread(saved.state), saved.version)
-        self._stored = len(stored) if self._thread[: len(stored)] == stored else 0
+        record = self._record = RunRecord.of(inner, run)
+        stored, version = ([], 0) if saved is None else (thread_of(saved.state), saved.version)
+        record.stored = len(stored) if record.thread[: len(stored)] == stored else 0
         self._version = await self._save(await self._state(), version)
 
     async def _load(self) -> None:
@@ -403,32 +377,20 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             await self._reset()
             saved = None
         if saved is None:
-            self._version, self._thread, self._turns, self._running = 0, [], [], False
-            self._stored, self._events = 0, []
+            self._version, self._record = 0, RunRecord()
             return
         await restore(self._team, saved.state)
         self._version = saved.version
-        self._take(saved.state, saved.extra)
-        self._stored = len(self._thread)
+        self._record = RunRecord.of(saved.state, saved.extra)
+        self._record.stored = len(self._record.thread)
 
     async def _check_ours(self) -> None:
         if not self._ours:
             await self._store.check_owner(self._team)
             self._ours = True
 
-    def _take(self, state: Any, extra: Mapping[str, Any]) -> None:
-        self._thread = _thread(state)
-        self._turns = list(extra["turns"])
-        self._running = bool(extra["running"])
-        self._events = [(at, event) for at, event in from_json(extra.get("events", []))]
-
     def _extra(self) -> dict[str, Any]:
-        return {
-            "team": described(self._team),
-            "turns": self._turns,
-            "running": self._running,
-            "events": to_json([list(event) for event in self._events], "events"),
-        }
+        return {"team": described(self._team), **self._record.extra()}
 
     async def _begin(self, task: Sequence[BaseChatMessage], version: int) -> int:
         """Adds the task to the thread and to each agent, as AutoGen does at the start of a run.
@@ -444,29 +406,27 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             field = "message_thread" if "message_thread" in agent else "message_buffer"
             agent[field] = [*agent[field], *dumped]
         state = {**present, "agent_states": agents}
-        await restore(self._team, state, present, self._thread)
-        self._turns = [len(self._thread)]
-        self._thread += dumped
-        self._running = True
-        self._events = []
+        await restore(self._team, state, present, self._record.thread)
+        self._record.begin(dumped)
         # Loading created new references to contexts that are stored on BotWire.
         return await self._save(await self._state(), version)
 
     async def _state(self) -> Mapping[str, Any]:
         """Takes what is new in the team's thread, and returns the team's state without a thread."""
-        state = await state_after(self._team, len(self._thread))
-        self._thread += _thread(state)
+        state = await state_after(self._team, len(self._record.thread))
+        self._record.thread += thread_of(state)
         return with_thread(state, [])
 
     async def _save(self, state: Mapping[str, Any], version: int) -> int:
+        record = self._record
         version = await self._store.save(
             self._key,
-            with_thread(state, self._thread[self._stored :]),
+            with_thread(state, record.thread[record.stored :]),
             extra=self._extra(),
             if_version=version,
-            stored=self._stored,
+            stored=record.stored,
         )
-        self._stored = len(self._thread)
+        record.stored = len(record.thread)
         return version
 
     async def _replay(self) -> str | None:
@@ -474,22 +434,20 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         if self._condition is not None:
             await self._condition.reset()
         stop: str | None = None
-        for index, begin in enumerate(self._turns):
-            stop = await self._ask(begin, index + 1)
+        for turns in range(1, len(self._record.turns) + 1):
+            stop = await self._ask(turns)
             if stop is not None:
                 break
         return stop
 
-    async def _ask(self, begin: int, turns: int | None = None) -> str | None:
-        """Returns the reason to stop after the turn that began at `begin`, or None."""
-        count = len(self._turns) if turns is None else turns
-        end = self._turns[count] if count < len(self._turns) else len(self._thread)
-        new = self._messages(self._thread[begin:end])
-        if self._condition is not None and (new or count > 1):
+    async def _ask(self, turns: int) -> str | None:
+        """Returns the reason to stop after the first `turns` turns, or None."""
+        new = self._messages(self._record.turn(turns - 1))
+        if self._condition is not None and (new or turns > 1):
             message = await self._condition(new)
             if message is not None:
                 return message.content
-        if self._max_turns is not None and count > self._max_turns:  # the first is the task
+        if self._max_turns is not None and turns > self._max_turns:  # the first is the task
             return f"Maximum number of turns {self._max_turns} reached."
         return None
 
@@ -521,7 +479,3 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             ),
             max_turns=config.max_turns,
         )
-
-
-def _thread(state: Any) -> list[dict[str, Any]]:
-    return list(manager_state(state["agent_states"])["message_thread"])

@@ -160,6 +160,11 @@ def without_thread(state: Any) -> tuple[Any, list[Any]]:
     return {**state, "agent_states": emptied}, thread
 
 
+def thread_of(state: Any) -> list[dict[str, Any]]:
+    """Returns the messages in a team's state, dumped."""
+    return list(manager_state(state["agent_states"])[_THREAD])
+
+
 def with_thread(state: Mapping[str, Any], thread: list[Any]) -> dict[str, Any]:
     """Returns a team's state with another thread."""
     filled = {
