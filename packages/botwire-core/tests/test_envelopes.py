@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from botwire import BotWireError, Item
 from botwire import operations as ops
@@ -24,7 +25,7 @@ from botwire.messages import (
     native_in,
     read_items,
 )
-from botwire.tagged import from_json, from_stored, to_json
+from botwire.tagged import from_json, from_stored, to_json, with_floats
 from tests.items import stored_items
 
 # What looks like a native part, inside another part.
@@ -197,3 +198,23 @@ def test_arguments_are_given_by_name_and_as_text(
 ) -> None:
     call = ToolCall.of("c", "f", arguments)
     assert (call.by_name, call.as_text) == (by_name, as_text)
+
+
+def test_numbers_that_pydantic_writes_as_null_are_put_back() -> None:
+    class Part(BaseModel):
+        held: Any
+        more: Any = None
+
+    nan, infinity = float("nan"), float("inf")
+    held = {1: nan, "a": [None, -infinity, {"b": (nan,)}]}
+    given = Part(held=held, more=Part(held=[1, infinity]))
+    written = given.model_dump(mode="json")
+    assert "nan" not in repr(written)
+    assert repr(with_floats(written, given)) == repr(
+        {
+            "held": {"1": nan, "a": [None, -infinity, {"b": [nan]}]},
+            "more": {"held": [1, infinity], "more": None},
+        }
+    )
+    for other in (None, "text", [nan], {"held": nan, "x": nan, "y": nan}):
+        assert with_floats(written, other) == written

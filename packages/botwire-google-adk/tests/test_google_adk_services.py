@@ -164,6 +164,27 @@ def test_a_lone_surrogate_is_text_too(place: Any) -> None:
     run(test)
 
 
+def test_numbers_that_json_lacks_come_back(place: Any) -> None:
+    async def test() -> None:
+        service = BotWireSessionService(**place)
+        session = await service.create_session(**ONE)
+        nan, infinity = float("nan"), float("inf")
+        call = types.FunctionCall(id="1", name="f", args={"a": [nan, None]})
+        event = Event(
+            author="agent",
+            content=types.Content(role="model", parts=[types.Part(function_call=call)]),
+            actions=EventActions(state_delta={"x": nan, "user:y": {"z": -infinity, "n": None}}),
+            custom_metadata={"m": infinity},
+        )
+        await service.append_event(session, event)
+        found = await service.get_session(**ONE)
+        assert found is not None
+        assert repr(found.events) == repr([event])
+        assert repr(found.state) == repr({"x": nan, "user:y": {"z": -infinity, "n": None}})
+
+    run(test)
+
+
 def test_a_session_is_stale_after_another_write(place: Any) -> None:
     async def test() -> None:
         service = BotWireSessionService(**place)

@@ -118,11 +118,16 @@ class Raw(BaseModel):
     """A raw response of a model library."""
 
     name: str = "f"
+    scores: dict[str, Any] = {}
 
 
 def test_raw_answers_of_models_are_kept_as_dicts(store: BotWireChatStore) -> None:
     store.add_message("k", ChatMessage(role="assistant", additional_kwargs={"tool_calls": [Raw()]}))
-    assert store.get_messages("k")[0].additional_kwargs == {"tool_calls": [{"name": "f"}]}
+    call = {"name": "f", "scores": {}}
+    assert store.get_messages("k")[0].additional_kwargs == {"tool_calls": [call]}
+    raw = Raw(scores={"a": float("nan"), "b": [None, float("inf")]})
+    store.add_message("k", ChatMessage(role="assistant", additional_kwargs={"raw": raw}))
+    assert repr(store.get_messages("k")[1].additional_kwargs) == repr({"raw": raw.model_dump()})
 
 
 @pytest.mark.parametrize(

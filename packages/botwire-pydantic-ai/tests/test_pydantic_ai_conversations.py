@@ -155,6 +155,21 @@ async def test_every_part_of_a_message_comes_back_and_others_read_what_they_can(
     assert not caplog.records
 
 
+async def test_numbers_that_json_lacks_come_back(store: BotWireConversationStore) -> None:
+    nan, infinity = float("nan"), float("inf")
+    call = ToolCallPart("look", {"a": [nan, None], "b": {"c": -infinity}}, "c1")
+    answer = ModelRequest([ToolReturnPart("look", {"d": nan}, "c1")], metadata={"e": infinity})
+    said: list[ModelMessage] = [ModelRequest([UserPromptPart("hi")]), ModelResponse([call]), answer]
+    await tell(store, *said)
+    kept = await store.load("c")
+    assert kept is not None
+    _, asked, answered = kept.messages
+    assert isinstance(asked.parts[0], ToolCallPart)
+    assert isinstance(answered.parts[0], ToolReturnPart)
+    found = (asked.parts[0].args, answered.parts[0].content, answered.metadata)
+    assert repr(found) == repr((call.args, {"d": nan}, {"e": infinity}))
+
+
 async def test_a_second_save_of_what_was_loaded_is_refused(store: BotWireConversationStore) -> None:
     await tell(store, question("one"), answer("1"))
     first, second = await store.load("c"), await store.load("c")

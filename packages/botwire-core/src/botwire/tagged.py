@@ -202,6 +202,32 @@ def from_json(value: Any, *, readers: Readers = _NONE) -> Any:
     }
 
 
+def with_floats(written: Any, value: Any) -> Any:
+    """Returns JSON that pydantic wrote of a value, with NaN and infinities where it wrote null.
+
+    Pydantic writes null for them wherever a field may hold anything. `to_json` keeps them.
+
+    Args:
+        written: What pydantic wrote, decoded.
+        value: The value: a model, a dataclass or a container.
+    """
+    if written is None:
+        return value if isinstance(value, float) else None
+    if isinstance(written, list):
+        parts = list(value) if isinstance(value, (list, tuple, set, frozenset)) else []
+        if len(parts) == len(written):
+            return [with_floats(*pair) for pair in zip(written, parts, strict=True)]
+    if isinstance(written, dict):
+        if isinstance(value, Mapping):
+            parts = list(value.values())  # not by name: pydantic writes names as strings
+        else:
+            parts = [getattr(value, name, None) for name in written]
+        if len(parts) == len(written):
+            pairs = zip(written.items(), parts, strict=True)
+            return {name: with_floats(one, part) for (name, one), part in pairs}
+    return written
+
+
 def from_stored(data: Json) -> Any:
     """Returns the value that was passed to `to_json` and then stored.
 

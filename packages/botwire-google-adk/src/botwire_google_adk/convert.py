@@ -16,11 +16,11 @@ from botwire import Item
 from botwire.exact import Json
 from botwire.garbage import collection_paused
 from botwire.messages import Message, Native, ToolCall, items_of, read_items
-from botwire.tagged import from_stored, looks_tagged, to_json
+from botwire.tagged import from_stored, looks_tagged, to_json, with_floats
 
 FRAMEWORK = "google-adk"
 FORMAT = 1
-"""``Event.model_dump_json(exclude_none=True)``, with NaN tagged by `botwire.tagged`.
+"""``Event.model_dump_json(exclude_none=True)``, with NaN, tagged by `botwire.tagged`.
 
 An event with several tool results is stored as several items; see `botwire.messages.items_of`.
 """
@@ -70,9 +70,11 @@ def dump(model: Event | MemoryEntry) -> Any:
         pydantic_core.PydanticSerializationError: JSON cannot hold it.
     """
     try:
-        return json.loads(model.model_dump_json(exclude_none=True))
+        text = model.model_dump_json(exclude_none=True)
     except ValueError:  # perhaps for a lone surrogate, which UTF-8 cannot hold
-        return model.model_dump(mode="json", exclude_none=True)
+        return with_floats(model.model_dump(mode="json", exclude_none=True), model)
+    written = json.loads(text)
+    return with_floats(written, model) if "null" in text else written
 
 
 def revive(kind: type[M], value: Any) -> M:

@@ -23,7 +23,7 @@ from botwire import Item, NotJSONError
 from botwire.client.encoding import encode_items, encode_list
 from botwire.exact import Json
 from botwire.messages import Message, Native, Role, ToolCall, read_items
-from botwire.tagged import from_json, looks_tagged, to_json
+from botwire.tagged import from_json, looks_tagged, to_json, with_floats
 
 FRAMEWORK = "llamaindex"
 FORMAT = 1
@@ -254,7 +254,7 @@ def _plain(value: Any, path: str) -> Any:
     """Returns the value with dicts instead of pydantic models."""
     if isinstance(value, BaseModel):
         try:
-            return value.model_dump(mode="json")
+            return with_floats(value.model_dump(mode="json"), value)
         except ValueError as error:
             raise NotJSONError(f"{path} cannot be serialized: {error}", path) from error
     if isinstance(value, dict):

@@ -30,7 +30,7 @@ from botwire import Item, NotJSONError
 from botwire.exact import Json
 from botwire.messages import Message, Native, ToolCall, UnreadableItemError, native_in, read_item
 from botwire.names import shown
-from botwire.tagged import from_stored, to_json
+from botwire.tagged import from_stored, to_json, with_floats
 from botwire.tool_calls import NOT_COMPLETED
 
 FRAMEWORK = "pydantic-ai"
@@ -66,7 +66,7 @@ def record_to_value(record: ConversationRecord) -> Any:
     Raises:
         NotJSONError: It holds something that could not be read back.
     """
-    return _dump(lambda: _RECORDS.dump_python(record, mode="json"), "record")
+    return _dump(lambda: with_floats(_RECORDS.dump_python(record, mode="json"), record), "record")
 
 
 def record_from_value(value: Any) -> ConversationRecord:
@@ -80,8 +80,10 @@ def to_items(entry: ConversationEntry, path: str) -> list[dict[str, Any]]:
     Raises:
         NotJSONError: It holds something that could not be read back; the error says where.
     """
-    message = _dump(
-        lambda: ModelMessagesTypeAdapter.dump_python([entry.message], mode="json")[0], path
+    messages = [entry.message]
+    (message,) = _dump(
+        lambda: with_floats(ModelMessagesTypeAdapter.dump_python(messages, mode="json"), messages),
+        path,
     )
     data = {"id": entry.id, "parent_id": entry.parent_id, "message": message}
     native, items = Native(FRAMEWORK, FORMAT, data), []
