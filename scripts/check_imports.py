@@ -37,7 +37,7 @@ SERVER = "botwire_server"
 ON_SERVER = frozenset({"botwire_console"})
 """Packages that are part of a server, and may import it."""
 HTTP_MODULES = ("botwire/engines/http/_async.py", "botwire/engines/http/_sync.py")
-FRAME_MODULES = ("botwire/engines/http/frames.py", "botwire_server/channel.py")
+FRAME_MODULES = ("botwire/engines/http/frames.py", "botwire_server/channel/connection.py")
 LAYERS = (
     (
         "_version",

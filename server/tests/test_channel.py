@@ -31,9 +31,9 @@ from botwire.engines.opening import open_async_engine
 from botwire.engines.protocol import AsyncEngine
 from botwire.operations import Batch, Results
 from botwire.places import find_place
-from botwire_server import channel as channel_module
-from botwire_server import channels as channels_module
 from botwire_server.app import create_app
+from botwire_server.channel import channels as channels_module
+from botwire_server.channel import connection as channel_module
 from botwire_server.protocol import GuardedProtocol
 from botwire_server.settings import Settings
 from conftest import make_key, read_url, running

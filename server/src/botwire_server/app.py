@@ -17,7 +17,7 @@ from botwire.engines.protocol import AsyncEngine
 from botwire_server import docs, monitoring, mount_host, openapi, problems, routes, service
 from botwire_server.api_keys import KeyStore
 from botwire_server.auth import Authenticator
-from botwire_server.channels import Channels
+from botwire_server.channel.channels import Channels
 from botwire_server.heads import HeadMiddleware
 from botwire_server.key_ring import KeyRing
 from botwire_server.limits import RateTable

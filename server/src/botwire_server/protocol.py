@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from botwire import wire
 from botwire.errors import APIError, InvalidRequestError
-from botwire_server.channel import Channel
+from botwire_server.channel.connection import Channel
 from botwire_server.problems import MEDIA_TYPE
 from botwire_server.scopes import IS_WHOLE
 

@@ -8,7 +8,7 @@ from typing import Any
 from botwire.engines.lanes import FairPool
 from botwire.engines.protocol import AsyncEngine
 from botwire_server.auth import Authenticator
-from botwire_server.channels import Channels
+from botwire_server.channel.channels import Channels
 from botwire_server.limits import RateTable
 from botwire_server.metrics import Metrics
 from botwire_server.mounting import Mounts

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from botwire import wire
 from botwire.errors import InvalidRequestError
 from botwire_server import problems
-from botwire_server.channels import Channels
+from botwire_server.channel.channels import Channels
 from botwire_server.scopes import CHANNEL, REQUEST_ID
 
 router = APIRouter()

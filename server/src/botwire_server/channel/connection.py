@@ -1,16 +1,15 @@
-"""The channel: many concurrent requests over one persistent WebSocket connection.
+"""One channel: reads its frames, answers each message in it as a request, and writes the answers.
 
 Each message is one request to `POST /v1/batch`. It passes through the whole application like such a
 request, so everything that applies over HTTP applies here: keys, rights, limits, quotas, the log.
 This module only reads and writes frames, and limits the memory that one connection may use;
-`channel_lines` reads the messages. No other module of the server imports websockets.
+`lines` reads and writes what is in them. No other module of the server imports websockets.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,15 +24,16 @@ from websockets.server import ServerProtocol
 from botwire import wire
 from botwire.engines.http.frames import masked
 from botwire.engines.http.websocket_frames import BINARY, OTHER, TEXT, Splitter, head_of
-from botwire.operations.codecs import quote
-from botwire_server.channel_lines import (
+from botwire_server.channel.channels import Channels
+from botwire_server.channel.exchange import Exchange
+from botwire_server.channel.lines import (
     MAX_LINE,
     REQUEST_HEADERS,
     BadMessageError,
     lead_to_watch,
+    line_of_answer,
     read_line,
 )
-from botwire_server.channels import Channels
 from botwire_server.scopes import CALLER, CHANNEL, VIA_CHANNEL, WITHDRAWAL
 
 IN_FLIGHT = 64
@@ -58,48 +58,7 @@ _OF_OPENING = frozenset(name.encode() for name in REQUEST_HEADERS) | {
 }
 # What its channel's requests share with it, its caller included: nobody is identified twice.
 _SHARED = ("app", "asgi", "client", "root_path", "scheme", "server", "state", CALLER)
-_UNTOLD = frozenset({b"content-length", b"content-type", b"vary"})
-_APART = wire.APART.encode()  # the only content type told: all others are JSON
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
-
-
-class _Exchange:
-    """A request in flight, and what `request_work.Withdrawal` asks for.
-
-    Attributes:
-        kind: `TEXT` or `BINARY`; the answer is of the same kind.
-        is_push: Whether it is a watch whose answer has begun. It may last for days, so it does not
-            count as one of those in flight.
-        on_withdrawal: Called when the client no longer waits for an answer.
-    """
-
-    def __init__(self, body: bytes, kind: int) -> None:
-        self.body: bytes | None = body
-        self.size = len(body)
-        self.kind = kind
-        self.is_push = False
-        self.on_withdrawal: Callable[[], object] | None = None
-        self._is_withdrawn = False
-        self._waiter: asyncio.Future[None] | None = None
-
-    async def receive(self) -> Message:
-        """Returns the body, then a disconnect once the client no longer waits for an answer."""
-        body, self.body = self.body, None
-        if body is not None:
-            return {"type": "http.request", "body": body, "more_body": False}
-        if not self._is_withdrawn:
-            if self._waiter is None:
-                self._waiter = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._waiter)
-        return {"type": "http.disconnect"}
-
-    def withdraw(self) -> None:
-        """Notes that the client no longer waits for an answer."""
-        self._is_withdrawn = True
-        if self.on_withdrawal is not None:
-            self.on_withdrawal()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 class Channel(asyncio.Protocol):
@@ -129,7 +88,7 @@ class Channel(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._kind = TEXT  # of the message whose parts these are
         self._waiting: deque[tuple[int, bytes]] = deque()
-        self._in_flight: dict[int | str, _Exchange] = {}
+        self._in_flight: dict[int | str, Exchange] = {}
         self._pushes = 0  # how many of them are pushes
         self._bytes = 0  # total size of the bodies of requests in flight
         self._writable = asyncio.Event()
@@ -155,7 +114,7 @@ class Channel(asyncio.Protocol):
         response = self._frames.accept(Request(self._scope["path"], headers))
         found: list[Message] = []
 
-        opening = _Exchange(b"", BINARY)
+        opening = Exchange(b"", BINARY)
         self._in_flight[0] = opening
 
         async def send(message: Message) -> None:
@@ -312,7 +271,7 @@ class Channel(asyncio.Protocol):
         name = head["id"]
         if name in self._in_flight:
             raise BadMessageError(f"request {name!r} is not answered yet: use another id")
-        exchange = _Exchange(body, kind)
+        exchange = Exchange(body, kind)
         self._in_flight[name] = exchange
         self._bytes += exchange.size
         scope = self._scope_of(head.get("headers", {}), exchange)
@@ -320,7 +279,7 @@ class Channel(asyncio.Protocol):
             lead_to_watch(scope, head["watch"])
         self._start(self._answer(name, scope, exchange))
 
-    async def _answer(self, name: int | str, scope: Scope, exchange: _Exchange) -> None:
+    async def _answer(self, name: int | str, scope: Scope, exchange: Exchange) -> None:
         answer: list[Message] = []
 
         async def send(message: Message) -> None:
@@ -343,7 +302,7 @@ class Channel(asyncio.Protocol):
         finally:
             self._leave(name, exchange)
 
-    def _leave(self, name: int | str, exchange: _Exchange) -> None:
+    def _leave(self, name: int | str, exchange: Exchange) -> None:
         """Notes that a request is no longer in flight: it was answered, or it was withdrawn."""
         if self._in_flight.get(name) is not exchange:
             return
@@ -355,7 +314,7 @@ class Channel(asyncio.Protocol):
                 self._start_waiting()
             self._end_if_idle()
 
-    def _begin_push(self, exchange: _Exchange) -> None:
+    def _begin_push(self, exchange: Exchange) -> None:
         if not exchange.is_push:
             exchange.is_push = True
             self._pushes += 1
@@ -363,7 +322,7 @@ class Channel(asyncio.Protocol):
         if self._ending is not None:
             exchange.withdraw()
 
-    def _scope_of(self, given: Any, exchange: _Exchange) -> Scope:
+    def _scope_of(self, given: Any, exchange: Exchange) -> Scope:
         """Returns the scope of a request, as if it had been sent over HTTP."""
         headers = [*self._headers, (b"content-length", b"%d" % exchange.size)]
         for name, value in given.items():
@@ -371,19 +330,10 @@ class Channel(asyncio.Protocol):
         return {**self._common, "headers": headers, WITHDRAWAL: exchange}
 
     async def _send(
-        self, name: int | str, answer: list[Message], exchange: _Exchange, *, more: bool = False
+        self, name: int | str, answer: list[Message], exchange: Exchange, *, more: bool = False
     ) -> None:
-        headers = ", ".join(
-            [
-                f"{quote(key.decode('latin-1'))}: {quote(value.decode('latin-1'))}"
-                for key, value in answer[0]["headers"]
-                if key not in _UNTOLD or value == _APART
-            ]
-        )
-        shown = name if isinstance(name, int) else quote(name)
-        line = f'{{"id": {shown}, "status": {answer[0]["status"]}, "headers": {{{headers}}}'
-        line += ', "more": true}\n' if more else "}\n"
-        body = b"".join([line.encode(), *[part.get("body", b"") for part in answer[1:]]])
+        line = line_of_answer(name, answer[0]["status"], answer[0]["headers"], more=more)
+        body = b"".join([line, *[part.get("body", b"") for part in answer[1:]]])
         while not self._writable.is_set():
             await self._writable.wait()
         if self._is_closed or self._frames.state is not State.OPEN:

@@ -11,12 +11,15 @@ many messages, each a page of changes; those before the last have `more`.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote as quote_in_url
+from urllib.parse import urlencode
 
 from starlette.types import Scope
 
 from botwire import wire
+from botwire.operations.codecs import quote
 from botwire.pieces import unique
 
 MAX_LINE = 16 * 1024
@@ -32,6 +35,8 @@ REQUEST_HEADERS = frozenset(
 )
 """Headers that a request may send; it inherits the others from the opening request."""
 
+_UNTOLD = frozenset({b"content-length", b"content-type", b"vary"})
+_APART = wire.APART.encode()  # the only content type told: all others are JSON
 _FIELDS = frozenset({"id", "headers", "watch"})
 _WATCH_FIELDS = frozenset({"namespace", "prefix", "after"})
 _decode = json.JSONDecoder(object_pairs_hook=unique).decode
@@ -85,9 +90,32 @@ def _is_watch(given: Any) -> bool:
 
 def lead_to_watch(scope: Scope, watch: dict[str, Any]) -> None:
     """Turns a request into one that watches a namespace."""
-    name = quote(watch["namespace"], safe="", errors="surrogatepass").replace(".", "%2E")
+    name = quote_in_url(watch["namespace"], safe="", errors="surrogatepass").replace(".", "%2E")
     given: dict[str, Any] = {field: watch[field] for field in ("prefix", "after") if field in watch}
     path = f"/v1/namespaces/{name}/watch"
     scope["method"] = "GET"
     scope["path"], scope["raw_path"] = path, path.encode()
     scope["query_string"] = urlencode(given, errors="surrogatepass").encode()
+
+
+def line_of_answer(
+    name: int | str, status: int, headers: Iterable[tuple[bytes, bytes]], *, more: bool
+) -> bytes:
+    """Returns the line before the body of an answer.
+
+    Args:
+        name: The `id` of the request.
+        status: The HTTP status code.
+        headers: The headers of the answer.
+        more: Whether more messages will answer the same request.
+    """
+    told = ", ".join(
+        [
+            f"{quote(key.decode('latin-1'))}: {quote(value.decode('latin-1'))}"
+            for key, value in headers
+            if key not in _UNTOLD or value == _APART
+        ]
+    )
+    shown = name if isinstance(name, int) else quote(name)
+    line = f'{{"id": {shown}, "status": {status}, "headers": {{{told}}}'
+    return (line + (', "more": true}\n' if more else "}\n")).encode()
