@@ -75,6 +75,7 @@ class _Namespace:
         since: The first revision that is kept, and `began`, its time.
         kept_past: Whether any past was ever kept, whose bytes count until they are swept.
         past: What was after each batch.
+        versions: Each key's entries since the past is kept, those that one batch replaced too.
     """
 
     revision: int = 0
@@ -94,6 +95,7 @@ class _Namespace:
     began: int = 0
     kept_past: bool = False
     past: _Past = field(default_factory=_Past)
+    versions: dict[str, dict[int, ops.KeyEntry]] = field(default_factory=dict)
 
     @property
     def keys(self) -> dict[str, ops.KeyEntry]:
@@ -231,7 +233,8 @@ def _put(space: _Namespace, key: str, value: ops.Value, expires_at: int | None) 
     old = space.keys.get(key)
     created_at = old.created_at if old else space.now
     times = created_at, space.now, expires_at
-    space.stored[key] = ops.KeyEntry(key, value, version, *times, space.author)
+    entry = space.stored[key] = ops.KeyEntry(key, value, version, *times, space.author)
+    space.versions.setdefault(key, {})[version] = entry
     return version
 
 
@@ -803,6 +806,7 @@ def _keep_past(space: _Namespace, op: ops.KeepPast) -> ops.PastStat:
         space.past = _Past()
     elif space.keep is None:
         space.since, space.began = space.revision, space.now
+        space.versions = {key: {entry.version: entry} for key, entry in space.stored.items()}
     space.keep = op.seconds
     space.kept_past |= op.seconds is not None
     return _stat_past(space, ops.StatPast())
@@ -815,10 +819,7 @@ def _find_revision(space: _Namespace, op: ops.FindRevision) -> int:
 def _read_versions(space: _Namespace, op: ops.ReadVersions) -> ops.VersionPage:
     found: dict[int, ops.KeyEntry] = {}
     if space.keep is not None:
-        for then in [*space.past, space]:
-            entry = then.stored.get(op.key)
-            if entry is not None:
-                found[entry.version] = entry
+        found = space.versions.get(op.key, {})
     elif op.key in space.keys:
         entry = space.keys[op.key]
         found[entry.version] = entry

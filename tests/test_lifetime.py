@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from botwire import AsyncMemory, Memory, Record
 from botwire.engines.loops import ClientPerLoop, no_fork
+from botwire.engines.postgres._sync.pool import PostgresPool
 
 AT_EXIT = """
 import asyncio, atexit, sys
@@ -162,6 +164,30 @@ def test_a_second_interrupt_keeps_no_client_from_being_abandoned() -> None:
         raise KeyboardInterrupt
     assert abandoned == [ours, ours]
     assert clients.get() is not ours
+
+
+def test_an_interrupt_waits_for_no_client_to_close() -> None:
+    is_over, closed = threading.Event(), queue.SimpleQueue[object]()
+
+    def close(client: object) -> None:
+        assert is_over.wait(60)
+        closed.put(client)
+
+    clients = ClientPerLoop(object, close, abandon=id)
+    ours = clients.get()
+    with pytest.raises(KeyboardInterrupt), clients.use():
+        raise KeyboardInterrupt
+    is_over.set()
+    assert closed.get(timeout=60) is ours
+
+
+def test_a_pool_whose_borrower_was_interrupted_closes(postgres_url: str) -> None:
+    pool = PostgresPool(postgres_url, timeout=60)
+    with pool.lend(60) as connection:
+        pool.abandon()
+        assert connection.closed
+        pool.close()
+        assert pool.closed
 
 
 def test_an_error_while_an_interrupt_is_handled_is_none() -> None:

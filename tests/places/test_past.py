@@ -536,6 +536,15 @@ def test_nothing_is_kept_before_it_is_asked_for_and_nothing_after(store: TimedSt
     assert list(transfer.check(store.engine)) == []
 
 
+def test_a_version_that_one_batch_wrote_and_replaced_is_listed(store: TimedStore) -> None:
+    store.apply(ops.PutKey("k", b"1"), ops.PutKey("k", b"2"), ops.KeepPast(3600.0))
+    store.apply(ops.PutKey("k", b"3"), ops.DeleteKey("k"), ops.PutKey("k", b"4"))
+    versions = store.memory.versions("k")
+    assert [(one.value, one.version, one.until) for one in versions] == [
+        (b"4", 5, None), (b"3", 3, 4), (b"2", 2, 3),
+    ]  # fmt: skip
+
+
 def test_the_past_counts_in_the_quota(store: TimedStore) -> None:
     store.memory.keep_past(MONTH)
     terms = BatchTerms(Quota(bytes=3000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -126,7 +127,9 @@ class ClientPerLoop(Generic[T]):
 
     Python raises interrupts (Ctrl-C, what a signal handler raises) in the main thread. One that
     strikes between two bytecodes may leave a client with a lock that nobody holds, so the main
-    thread has a client of its own, which is dropped then; the other threads share one.
+    thread has a client of its own, which is dropped then; the other threads share one. A client
+    whose connections can be ended without its locks is closed by another thread, because the main
+    thread would wait for such a lock.
 
     Args:
         make: Creates a client.
@@ -199,6 +202,9 @@ class ClientPerLoop(Generic[T]):
     def _abandon_if_any(self, client: T | None) -> None:
         if self._abandon is not None and client is not None:
             self._abandon(client)
+            # Otherwise its threads would never end, or its finalizer would wait for them here.
+            with contextlib.suppress(RuntimeError):  # no thread starts while the interpreter ends
+                threading.Thread(target=self._close, args=(client,), daemon=True).start()
 
     @contextmanager
     def use(self) -> Iterator[T]:
@@ -228,10 +234,12 @@ class ClientPerLoop(Generic[T]):
                 raise
             raise interrupt from None
         finally:
-            self._users.discard(thread)
-            # Here, so that a second interrupt, in the lines above, changes nothing.
-            if not is_intact and self._has_own():
-                self._drop_own()
+            try:
+                self._users.discard(thread)
+            finally:
+                # Here, so that a second interrupt, in the lines above, changes nothing.
+                if not is_intact and self._has_own():
+                    self._drop_own()
 
     def close(self) -> None:
         """Closes the clients, if any. The next `get` makes a new one."""

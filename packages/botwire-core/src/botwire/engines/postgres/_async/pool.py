@@ -183,8 +183,12 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
             await super().close(*args, **kwargs)
 
     def abandon(self) -> None:
-        """Ends the connections, so that the database gives up what they have locked."""
+        """Ends the connections, so that the database gives up what they have locked.
+
+        Whoever had borrowed one was interrupted, and gives nothing back.
+        """
         self.is_over = True
+        self._borrowers.clear()
         for connection in list(self._connected):
             connection.pgconn.finish()
 
