@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crewai.flow import ConversationState, Flow, listen, persist
+from crewai.flow import ConversationState, Flow, listen, persist, start
 from crewai.flow.async_feedback.types import PendingFeedbackContext
 from crewai.flow.persistence import base
 from crewai.flow.persistence.factory import default_flow_persistence
@@ -43,6 +43,23 @@ def test_the_last_state_wins(kept: BotWireFlowPersistence) -> None:
     assert found is not None
     assert (found["n"], found["$bytes"], str(found["nan"])) == (2, "x", "nan")
     assert State.model_validate(kept.load_state("g")) == State()
+
+
+def test_a_number_may_be_the_id_as_in_crewais_own(
+    kept: BotWireFlowPersistence, tmp_path: Path
+) -> None:
+    for persistence in (kept, SQLiteFlowPersistence(str(tmp_path / "own.db"))):
+
+        @persist(persistence)
+        class Counting(Flow):
+            @start()
+            def count(self) -> int:
+                self.state["n"] = self.state.get("n", 0) + 1
+                return int(self.state["n"])
+
+        counted = [Counting().kickoff(inputs={"id": 5}) for _ in range(2)]
+        assert counted == [1, 2]
+        assert persistence.load_state("5") == {"id": 5, "n": 2}
 
 
 def test_a_question_to_a_person_is_kept(kept: BotWireFlowPersistence) -> None:

@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 from crewai.flow import Flow, persist, start
 from crewai.flow.persistence.factory import default_flow_persistence
+from crewai.knowledge.knowledge import Knowledge
+from crewai.knowledge.source.string_knowledge_source import StringKnowledgeSource
 from crewai.knowledge.storage.factory import resolve_knowledge_storage
 from crewai.memory import Memory
 from crewai.memory.types import MemoryRecord
 
-from botwire import ConfigurationError, TransportError
+from botwire import ConfigurationError, InvalidRequestError, TransportError
 from botwire_crewai import (
     BotWireFlowPersistence,
     BotWireKnowledgeStorage,
@@ -264,6 +266,31 @@ def test_a_changed_embedder_of_knowledge_is_told(
     ):
         storage.search(["Tea?"])
     assert "embedder" in caplog.text
+
+
+def test_an_agents_knowledge_is_rebuilt_after_a_change_of_the_embedder_as_the_error_says(
+    place_url: str, namespace: str
+) -> None:
+    install(namespace, url=place_url)
+    try:
+        for dimension in (2, 3):
+            sources = [StringKnowledgeSource(content="Tea is at four.")]
+            knowledge = Knowledge(
+                "Assistant",
+                [*sources],
+                embedder=lambda texts, n=dimension: [[1.0] * n for _ in texts],  # type: ignore[arg-type,misc]
+            )
+            try:
+                knowledge.add_sources()
+            except InvalidRequestError as error:
+                (advice,) = error.__notes__
+                call = advice[advice.index("BotWireKnowledgeStorage") :]
+                eval(call, {"BotWireKnowledgeStorage": BotWireKnowledgeStorage})
+                knowledge.add_sources()
+                assert dimension == 3
+        assert knowledge.query(["tea"])[0]["content"] == "Tea is at four."
+    finally:
+        uninstall()
 
 
 MADE_UP: list[dict[str, Any]] = [

@@ -124,11 +124,17 @@ class BotWireFlowPersistence(Placed, FlowPersistence):
 
 
 def _state_key(flow_uuid: str) -> str:
-    return f"crewai/flow/{check_type(flow_uuid, str, 'flow_uuid')}/state"
+    return f"crewai/flow/{_id(flow_uuid)}/state"
 
 
 def _pending_key(flow_uuid: str) -> str:
-    return f"crewai/flow/{check_type(flow_uuid, str, 'flow_uuid')}/pending"
+    return f"crewai/flow/{_id(flow_uuid)}/pending"
+
+
+def _id(flow_uuid: str) -> str:
+    # A flow that is started with the number of a row has that as its id. CrewAI's own persistence
+    # stores it as text.
+    return str(flow_uuid) if type(flow_uuid) is int else check_type(flow_uuid, str, "flow_uuid")
 
 
 def _to_state(state: dict[str, Any] | BaseModel) -> Any:

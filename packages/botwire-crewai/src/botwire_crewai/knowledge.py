@@ -141,14 +141,16 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
             yield
         except InvalidRequestError as error:
             self._failures.failed(doing, error)
-            error.add_note(
-                "If the embedder was changed, rebuild the knowledge: call reset(), or run "
-                "'crewai reset-memories --knowledge'."
-            )
-            logger.warning(
+            # Not crew.reset_memories(): it does not know an agent's knowledge before a kickoff,
+            # which ends with this error.
+            named = {**self._connection.reference(), "collection_name": self.collection_name}
+            arguments = ", ".join(f"{name}={value!r}" for name, value in named.items() if value)
+            advice = (
                 "if the embedder was changed, reset this knowledge, which is then rebuilt from its "
-                "sources: crew.reset_memories('knowledge')"
+                f"sources: BotWireKnowledgeStorage({arguments}).reset()"
             )
+            error.add_note(advice)
+            logger.warning(advice)
             raise
         except BotWireError as error:
             self._failures.failed(doing, error)
