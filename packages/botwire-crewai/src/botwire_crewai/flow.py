@@ -131,7 +131,7 @@ def _pending_key(flow_uuid: str) -> str:
     return f"crewai/flow/{_id(flow_uuid)}/pending"
 
 
-def _id(flow_uuid: str) -> str:
+def _id(flow_uuid: object) -> str:
     # A flow that is started with the number of a row has that as its id. CrewAI's own persistence
     # stores it as text.
     return str(flow_uuid) if type(flow_uuid) is int else check_type(flow_uuid, str, "flow_uuid")
