@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from itertools import pairwise, permutations
 from pathlib import Path
@@ -83,6 +85,60 @@ def test_every_version_of_a_list_is_made_of_the_parts(versions: list[Any], rando
         assert items == value
         assert again.positions == kept.positions
         assert again.digests == kept.digests
+
+
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "text": lambda message: setattr(message, "content", f"{message.content}!"),
+    "no text": lambda message: setattr(message, "content", [{"type": "text", "text": "x"}]),
+    "1": lambda message: message.additional_kwargs.update(n=1),
+    "True": lambda message: message.additional_kwargs.update(n=True),
+    "1.0": lambda message: setattr(message, "additional_kwargs", {"n": 1.0}),
+    "nan": lambda message: message.additional_kwargs.update(n=math.nan),
+    "nested": lambda message: message.response_metadata.setdefault("a", []).append({"b": "c"}),
+    "order": lambda message: setattr(
+        message, "response_metadata", dict(reversed(message.response_metadata.items()))
+    ),
+    "extra": lambda message: setattr(message, "more", "x"),
+    "another extra": lambda message: setattr(message, "others", {"x": [None]}),
+    "name": lambda message: setattr(message, "name", None if message.name else "n"),
+    "call": lambda message: message.tool_calls[0]["args"].update(x=message.tool_calls[0]["id"]),
+    "none": lambda message: None,
+}
+
+
+def in_full(messages: Iterable[Any]) -> list[Any]:
+    """Returns everything that tells messages apart, also values that are merely equal."""
+    return [
+        (type(one), repr(vars(one)), repr(one.__pydantic_extra__), one.__pydantic_fields_set__)
+        for one in messages
+    ]
+
+
+@given(st.lists(st.lists(st.tuples(st.sampled_from([*CHANGES]), st.integers(0, 9)), max_size=3)))
+def test_what_changes_in_place_is_stored_and_what_was_read_stays_apart(steps: list[Any]) -> None:
+    call = {"name": "look", "args": {}, "id": "c"}
+    value: list[Any] = [HumanMessage("a", id="1"), AIMessage("b", id="2", tool_calls=[call])]
+    kept, parts = lists.NOTHING, dict[int, bytes]()
+    for changes in steps:
+        for name, position in changes:
+            message = value[position % len(value)]
+            if name != "call" or isinstance(message, AIMessage):
+                CHANGES[name](message)
+        value = [*value, AIMessage("c", id=f"{len(value)}", tool_calls=[call])]
+        kept, fresh = lists.divide(SERDE, value, kept)
+        if fresh:
+            parts[kept.last] = framing.join(fresh)
+        stored = in_full(SERDE.loads_typed(SERDE.dumps_typed(value)))
+        taken = {number: parts[number] for number in part_numbers(kept.spans())}
+        items, read = lists.rebuild(SERDE, kept.spans(), taken)
+        assert in_full(items) == stored
+        again, revived = lists.rejoin(SERDE, read, {})
+        for change in CHANGES.values():
+            for message in (items[-1], again[-1]):
+                change(message)
+        assert in_full(lists.rejoin(SERDE, read, {})[0]) == stored
+        if len(steps) % 2:  # the next turn begins with what was read
+            value, kept = lists.rejoin(SERDE, revived, {})
 
 
 def test_a_list_that_grows_has_few_spans() -> None:

@@ -13,18 +13,23 @@ from __future__ import annotations
 
 import marshal
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from inspect import getattr_static
 from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import ormsgpack
+from langchain_core.messages import BaseMessage
 
 _LONGEST = 16_000_000
 _MODULE = "langchain_core.messages."
-_STATE, _EXTRA = "__dict__", "__pydantic_extra__"
-_SETS, _PRIVATE = "__pydantic_fields_set__", "__pydantic_private__"
-_values = attrgetter(_STATE, _EXTRA)
+_values = attrgetter("__dict__", "__pydantic_extra__")
+# The setters of pydantic's slots; `object.__setattr__` would look them up for each message.
+_set_state, _set_extra, _set_fields, _set_private = (
+    getattr_static(BaseMessage, f"__{slot}__").__set__
+    for slot in ("dict", "pydantic_extra", "pydantic_fields_set", "pydantic_private")
+)
 # Values that MessagePack would turn into another type go to `_odd`. The exceptions are keys such as
 # a UUID: LangGraph's serializer stores them as text, too.
 _OPTION = (
@@ -88,12 +93,12 @@ class Image(NamedTuple):
         """Returns the messages, each a new object."""
         packed = _head(2 * len(self.types)) + self.body
         values = ormsgpack.unpackb(packed, ext_hook=_revive_odd, option=ormsgpack.OPT_NON_STR_KEYS)
-        items = [kind.__new__(kind) for kind in self.types]
+        items = [*map(object.__new__, self.types)]
         # As pydantic's `__setstate__` does, without a call in Python for each message.
-        _set_each(items, _STATE, values[::2])
-        _set_each(items, _EXTRA, values[1::2])
-        _set_each(items, _SETS, map(set, self.fields))
-        _set_each(items, _PRIVATE, repeat(None))
+        _each(_set_state, items, values[::2])
+        _each(_set_extra, items, values[1::2])
+        _each(_set_fields, items, map(set, self.fields))
+        _each(_set_private, items, repeat(None))
         return items
 
 
@@ -113,5 +118,5 @@ def _head(count: int) -> bytes:
     return b"\xdc" + count.to_bytes(2) if count < 65_536 else b"\xdd" + count.to_bytes(4)
 
 
-def _set_each(items: Iterable[Any], name: str, values: Iterable[Any]) -> None:
-    deque(map(object.__setattr__, items, repeat(name), values), maxlen=0)
+def _each(function: Callable[..., None], *arguments: Iterable[Any]) -> None:
+    deque(map(function, *arguments), maxlen=0)
