@@ -15,9 +15,10 @@ from botwire import ConfigurationError, Memory, transfer
 from botwire.clock import DAY, now
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.sql import migrations
-from botwire.engines.sql.schema import Dialect
+from botwire.engines.sql.schema import SQLITE, Dialect
 from botwire.engines.sql.steps import Statement, Steps
 from botwire.engines.sqlite import SQLiteEngine
+from botwire.engines.sqlite.file import run
 from botwire.errors import BotWireError
 from tests.zygote import zygote_of
 
@@ -182,6 +183,22 @@ def test_a_store_that_has_grown_is_as_a_new_one(
         memory.set("k", 1)
     assert new.version() == next_version
     assert new.shape() == grown
+
+
+def test_each_new_file_has_what_all_migrations_make(tmp_path: Path) -> None:
+    def tables(connection: sqlite3.Connection) -> list[Any]:
+        columns = "type, name, tbl_name, sql"
+        return connection.execute(f"SELECT {columns} FROM sqlite_master ORDER BY rowid").fetchall()
+
+    with contextlib.closing(sqlite3.connect(":memory:")) as migrated:
+        run(migrated, migrations.migrate(0, SQLITE))
+        expected = tables(migrated)
+    for name in ("first", "further"):
+        with Memory("n", url=f"sqlite:///{tmp_path / name}") as memory:
+            memory.set("k", 1)
+        with contextlib.closing(sqlite3.connect(tmp_path / name)) as raw:
+            assert tables(raw) == expected
+            assert raw.execute("PRAGMA user_version").fetchone() == (migrations.latest(),)
 
 
 def test_a_step_that_fails_changes_nothing(

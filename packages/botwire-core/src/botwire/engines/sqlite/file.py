@@ -155,9 +155,11 @@ class SQLiteFile:
             # Read it again: another process may have migrated first.
             version = self.version(connection)
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            if version < migrations.latest():
+            if version == 0:
+                _create_tables(connection)
+            elif version < migrations.latest():
                 run(connection, migrations.migrate(version, SQLITE))
-                connection.execute(f"PRAGMA user_version={migrations.latest()}")
+            connection.execute(f"PRAGMA user_version={migrations.latest()}")
             connection.execute("COMMIT")
         except BaseException:
             roll_back(connection)
@@ -278,6 +280,26 @@ def run(connection: sqlite3.Connection, steps: Steps[T]) -> T:
     except StopIteration as stop:
         result: T = stop.value
         return result
+
+
+_new_tables: dict[object, list[str]] = {}
+"""For the steps of `migrations`, the statements that create what they make of a new store."""
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    """Creates the tables of a new store.
+
+    The first store of a process goes through all migrations, and each further one gets the same
+    tables at once, in a fraction of the time.
+    """
+    steps = tuple(migrations.VERSIONS)
+    if statements := _new_tables.get(steps):
+        for sql in statements:
+            connection.execute(sql)
+        return
+    run(connection, migrations.migrate(0, SQLITE))
+    created = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid"
+    _new_tables[steps] = [sql for (sql,) in connection.execute(created)]
 
 
 def _use_wal(connection: sqlite3.Connection) -> str:
