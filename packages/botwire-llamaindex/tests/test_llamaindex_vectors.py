@@ -72,6 +72,15 @@ async def test_nodes_are_found_by_their_vectors_and_come_back_whole(place: dict[
     assert store.get_nodes(["i"]) == [image]
 
 
+def test_numbers_that_json_lacks_come_back(place: dict[str, Any]) -> None:
+    odd = {"a": float("nan"), "b": {"c": [None, float("-inf")]}, "n": None, "doc_id": "mine"}
+    given = TextNode(id_="n", text="t", embedding=[1, 0], metadata=odd)
+    store = BotWireVectorStore(**place)
+    store.add([given])
+    (found,) = store.get_nodes(["n"])
+    assert repr(found.metadata) == repr(odd)
+
+
 @pytest.mark.parametrize("condition", list(FilterCondition))
 async def test_filters_match_what_they_match_in_llamaindex(
     place: dict[str, Any], condition: FilterCondition

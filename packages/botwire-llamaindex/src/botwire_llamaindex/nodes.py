@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -18,9 +19,13 @@ from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_
 from botwire import ConfigurationError, Record
 from botwire.arguments import check_type
 from botwire.filters import compile_filter
+from botwire.tagged import with_floats
 
 Predicate = Callable[[Mapping[str, Any]], bool]
 """Returns whether the metadata of a record matches."""
+
+_CONTENT = "_node_content"
+"""Where LlamaIndex keeps the node itself, as JSON text, in which NaN is allowed."""
 
 _COMPARED: Mapping[FilterOperator, tuple[str, Callable[[Any, Any], bool]]] = {
     FilterOperator.GT: ("$gt", operator.gt),
@@ -40,13 +45,18 @@ def to_record(node: BaseNode, path: str) -> Record:
         raise ConfigurationError(f"{path} ({node.node_id!r:.60}) has no embedding")
     text = node.get_content()
     metadata = node_to_metadata_dict(node, remove_text=bool(text))
+    written = {name: metadata.get(name) for name in map(str, node.metadata)}
+    if with_floats(written, node.metadata) != written:
+        content = json.loads(metadata[_CONTENT])
+        content["metadata"] = with_floats(content["metadata"], node.metadata)
+        metadata[_CONTENT] = json.dumps(content)
     return Record(text, node.node_id, metadata, embedding=node.embedding)
 
 
 def from_record(record: Record) -> BaseNode:
     """Returns the node of a record; a record not written by this store becomes a `TextNode`."""
     metadata = dict(record.metadata)
-    if "_node_content" in metadata:
+    if _CONTENT in metadata:
         node = metadata_dict_to_node(metadata, text=record.text or None)
     else:
         node = TextNode(id_=record.id, text=record.text, metadata=metadata)
