@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from agent_framework import Agent, AgentSession
+from agent_framework import Agent, AgentSession, Message
 
 from botwire import AsyncMemory, ConfigurationError, TransportError
 from botwire_agent_framework import BotWireContextProvider, BotWireHistoryProvider
@@ -44,6 +44,15 @@ async def test_what_a_user_said_is_told_in_the_users_other_sessions(
     again = await run("And my dog?", *providers(), session_id="one")
     assert [m.text for m in again if "Turing" in m.text] == ["My cat is called Turing."]
     assert "- What is my cat called?" in again[2].text
+
+
+async def test_a_long_input_is_kept_in_several_requests(server_url: str, namespace: str) -> None:
+    context = BotWireContextProvider(namespace, url=server_url, user="ada")
+    texts = [f"{number} " + "tea " * 220_000 for number in range(20)]
+    agent = Agent(client=ScriptedClient("noted"), context_providers=[context])
+    await agent.run([Message("user", [text]) for text in texts], session=AgentSession())
+    memory = context.connection.memory
+    assert [memory.records(name).count() for name in memory.list_collections()] == [len(texts)]
 
 
 async def test_no_user_is_told_what_another_one_said(place_url: str, namespace: str) -> None:

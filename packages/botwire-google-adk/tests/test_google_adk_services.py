@@ -614,6 +614,17 @@ def test_memories_can_be_added_directly(place: Any) -> None:
     run(test)
 
 
+def test_a_long_session_is_remembered_in_several_requests(server_url: str, namespace: str) -> None:
+    async def test() -> None:
+        service = BotWireMemoryService(namespace, url=server_url)
+        events = [said(f"{number} " + "tea " * 15_000) for number in range(200)]
+        session = Session(id="1", app_name="app", user_id="ada", events=events)
+        await service.add_session_to_memory(session)
+        assert Memory(namespace, url=server_url).records(service.collection).count() == 200
+
+    run(test)
+
+
 # --- artifacts ----------------------------------------------------------------------------------
 
 

@@ -19,11 +19,11 @@ from botwire import AsyncRecords, Record
 from botwire.arguments import check_type
 from botwire.client.encoding import encode_each
 from botwire.names import check_collection, join_parts, to_bytes
-from botwire.operations import check_page
+from botwire.operations import RECORDS_PART, check_page
+from botwire.splitting import awrite, in_batches, size_of_record
 from botwire_google_adk.convert import dump, revive, text_of
 from botwire_google_adk.opening import Service, ServiceOptions
 
-_PART = 200  # records that are written at a time, so that others can write in between
 _FORGOTTEN = "google-adk/forgotten"
 
 
@@ -141,13 +141,12 @@ class BotWireMemoryService(Service, BaseMemoryService):
 
     async def _put(self, records: Iterable[Record]) -> None:
         new = list({record.id: record for record in records}.values())
-        for start in range(0, len(new), _PART):
-            part = new[start : start + _PART]
+        for part in in_batches(new, RECORDS_PART, size_of_record):
             stored = await self._records.get([record.id for record in part])
             known = {record.id: record.metadata for record in stored if record is not None}
             changed = [record for record in part if known.get(record.id) != record.metadata]
             if changed:
-                await self._records.put(changed)
+                await awrite(changed, self._records.put)
 
     @property
     def _records(self) -> AsyncRecords:

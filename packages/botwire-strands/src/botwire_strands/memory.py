@@ -14,7 +14,7 @@ from botwire.client.encoding import encode_list
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_collection, to_bytes
 from botwire.operations import RECORDS_PART, check_page
-from botwire.splitting import in_batches, size_of_record
+from botwire.splitting import awrite, in_batches, size_of_record
 
 _RESULTS = 5
 
@@ -110,7 +110,7 @@ class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="nam
             if text.strip()
         ]
         for batch in in_batches(records, RECORDS_PART, size_of_record):
-            await self._records.put(batch)
+            await awrite(batch, self._records.put)
 
     @property
     def _records(self) -> AsyncRecords:
