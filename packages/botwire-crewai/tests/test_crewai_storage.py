@@ -14,7 +14,7 @@ from crewai.memory import Memory
 from crewai.memory.storage.backend import EmbeddingDimensionMismatchError, StorageBackend
 from crewai.memory.types import MemoryRecord
 
-from botwire import ConfigurationError, NotJSONError, TransportError
+from botwire import ConfigurationError, NotJSONError, Records, TransportError
 from botwire import Memory as BotWire
 from botwire_crewai import BotWireFlowPersistence, BotWireMemory, BotWireStorage
 
@@ -247,6 +247,26 @@ def test_more_than_a_page_is_found_and_listed(storage: BotWireStorage) -> None:
     storage.save([record(str(i), embedding=[1.0, i / 1000]) for i in range(1100)])
     assert contents(storage.search([1.0, 0.0], limit=5000)) == [str(i) for i in range(1100)]
     assert len(storage.list_records(limit=5000)) == 1100
+
+
+def test_more_than_a_server_takes_at_once_is_saved_in_a_few_requests(
+    server_url: str, namespace: str
+) -> None:
+    storage = BotWireStorage(namespace, url=server_url)
+    records = [MemoryRecord(content=f"{i}", embedding=[1.0]) for i in range(10_001)]
+    records[7].metadata["bad"] = object()
+    puts: list[int] = []
+    put = Records.put
+
+    def count(self: Records, new: list[Any], **options: Any) -> Any:
+        puts.append(len(new))
+        return put(self, new, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Records, "put", count)
+        with pytest.raises(NotJSONError, match="bad"):
+            storage.save(records)
+    assert (storage.count(), len(puts) < 50) == (10_000, True)
 
 
 def test_metadata_may_be_very_large(storage: BotWireStorage, place_url: str) -> None:

@@ -438,20 +438,25 @@ def _save(new: list[Record]) -> _Work[None]:
     if any(record.embedding is None for record in new):
         old = by_id((yield lambda kept: kept.get(ids_of(new), embeddings=False)))
         new = with_zeros(new, old, (yield _info).dimension)
+    refused = yield from _put_accepted(new)
+    if refused is not None:
+        raise refused
+
+
+def _put_accepted(new: list[Record]) -> _Work[Exception | None]:
+    """Stores the records that are accepted, and returns why the first of the others is not."""
     try:
         yield partial(_put, records=new)
     except _REFUSALS as error:
-        vectors = [record.embedding for record in new]
-        if len(new) == 1 or mismatch(error, (yield _info).dimension, vectors):
+        if mismatch(error, (yield _info).dimension, [record.embedding for record in new]):
             raise
-        refused = None
-        for record in new:
-            try:
-                yield partial(_put, records=[record])
-            except _REFUSALS as of_one:
-                refused = refused or of_one
-        if refused is not None:
-            raise refused from None
+        if len(new) == 1:
+            return error
+        middle = len(new) // 2
+        first = yield from _put_accepted(new[:middle])
+        second = yield from _put_accepted(new[middle:])
+        return first or second
+    return None
 
 
 def _settle(dimension: int) -> _Work[bool]:
