@@ -333,6 +333,8 @@ def test_an_export_is_a_whole_file_or_none(url: str, tmp_path: Path) -> None:
     assert Ran("export", str(target), "--force").code == 0
     assert Ran("export", "-N", "nobody", str(tmp_path / "none.ndjson")).code == 1
     assert sorted(file.suffix for file in tmp_path.glob("*nd*")) == [".gz"]
+    nowhere = str(tmp_path / "nowhere" / "all.ndjson")
+    assert Ran("export", nowhere).err == f"botwire: {nowhere}: No such file or directory\n"
     other = f"sqlite:///{tmp_path / 'other.db'}"
     assert Ran("import", str(target), "--url", other).err == (
         "botwire: 1 namespace, 0 keys, 1 history, 3 items, 1 collection, 1 record: 4 written\n"

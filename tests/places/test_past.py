@@ -524,7 +524,7 @@ def test_nothing_is_kept_before_it_is_asked_for_and_nothing_after(store: TimedSt
     memory.set("k", 3)
     assert store.apply(ops.ReadUsage())[0].bytes > bytes_before
     memory.keep_past(None)
-    with pytest.raises(InvalidRequestError, match="keeps no past"):
+    with pytest.raises(InvalidRequestError, match="keeps no past: `botwire past --keep 30d`"):
         memory.at(3).get("k")
     store.clock.wait(HOUR)
     store.engine.sweep()

@@ -301,6 +301,15 @@ async def test_a_repeated_call_writes_once(client: Client) -> None:
 async def test_wrong_calls_say_what_is_wrong(client: Client) -> None:
     said, _ = await refused(client, "recall", quer="tea")
     assert said == "wrong arguments for recall: quer: Extra inputs are not permitted"
+    for since in ("yesterday", "2026-13-01", "2026-01-01T00:00+99:00", "0001-01-01T00:00+23:00", 5):
+        said, _ = await refused(client, "recall", since=since)
+        assert said == (
+            f"wrong arguments for recall: since: {since!r} is not an ISO date or time such as "
+            "2026-01-31 or 2026-01-31T12:00:00Z"
+        )
+    for tool, rest in {"update": {"id": "x", "text": "y"}, "set": {"key": "k", "value": 1}}.items():
+        said, _ = await refused(client, tool, version=-1, **rest)
+        assert "version: Input should be greater than or equal to 0" in said
     assert "text" in (await refused(client, "remember"))[0]
     assert "empty" in (await refused(client, "remember", text=" "))[0]
     assert "split it" in (await refused(client, "remember", text="x" * 20_001))[0]

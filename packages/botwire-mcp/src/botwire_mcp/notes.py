@@ -67,7 +67,12 @@ class Remember(MemoryTool):
 def _parse_moment(given: object) -> datetime | None:
     if given is None:
         return None
-    return to_datetime(from_iso(given if isinstance(given, str) else ""))
+    try:
+        return to_datetime(from_iso(given if isinstance(given, str) else ""))
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{given!r:.40} is not an ISO date or time such as 2026-01-31 or 2026-01-31T12:00:00Z"
+        ) from None
 
 
 class Recall(MemoryTool):
@@ -118,7 +123,7 @@ class Update(MemoryTool):
     answers: ClassVar[dict[str, str]] = {"id": "string", "version": "integer", "text": "string"}
 
     id: str
-    version: int = Field(description="As recall or remember returned it")
+    version: int = Field(ge=0, description="As recall or remember returned it")
     text: str
     about: str | None = None
     tags: list[str] | None = None

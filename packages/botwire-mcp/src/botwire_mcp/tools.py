@@ -120,7 +120,8 @@ def _refusal(text: str, answer: Answer | None = None) -> CallToolResult:
 
 def _wrong_arguments(name: str, error: ValidationError) -> str:
     faults = [
-        f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: {fault['msg']}"
+        f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: "
+        f"{fault['msg'].removeprefix('Value error, ')}"
         for fault in error.errors(include_url=False, include_input=False)[:10]
     ]
     return f"wrong arguments for {name}: {'; '.join(faults)}"

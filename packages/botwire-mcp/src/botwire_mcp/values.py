@@ -61,7 +61,7 @@ class Set(MemoryTool):
 
     key: str
     value: Any
-    version: int | None = None
+    version: int | None = Field(None, ge=0)
     ttl: float | None = Field(None, description="Seconds to live")
 
     async def run(self, memory: AsyncMemory) -> Answer:

@@ -119,7 +119,8 @@ def _new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
                 yield raw
         partial.replace(target)
     except OSError as error:
-        error.filename = error.filename or name  # a failed write does not name its file
+        if error.filename in (None, str(partial)):  # a failed write does not name its file
+            error.filename = name
         raise
     finally:
         partial.unlink(missing_ok=True)

@@ -111,7 +111,7 @@ def _add_within(parser: argparse.ArgumentParser) -> None:
 def _bytes(text: str) -> int:
     found = re.fullmatch(r"(\d+)(|kb|mb|gb)", text.lower())
     if found is None or not int(found[1]):
-        raise argparse.ArgumentTypeError("must be a number of bytes: 500kB, 10MB, 2GB")
+        raise argparse.ArgumentTypeError("must be a number of bytes above 0: 500kB, 10MB, 2GB")
     return int(found[1]) * _BYTES[found[2]]
 
 

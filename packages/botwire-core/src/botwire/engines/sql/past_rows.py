@@ -221,8 +221,8 @@ def find(context: Context, moment: ops.Moment) -> Steps[tuple[int, int]]:
     past = yield from read_past(context)
     if not past.is_kept:
         raise InvalidRequestError(
-            "this namespace keeps no past: memory.keep_past(timedelta(days=30)) keeps it from "
-            "then on"
+            "this namespace keeps no past: `botwire past --keep 30d`, or the method "
+            "keep_past(timedelta(days=30)), keeps it from then on"
         )
     if moment.revision is not None:
         if moment.revision > past.revision:
