@@ -147,6 +147,24 @@ def test_filters_compare_booleans_as_llamaindex_does(place: dict[str, Any]) -> N
             assert sorted(ids(store.query(query))) == sorted(ids(stock.query(query))), (name, value)
 
 
+@pytest.mark.parametrize("operator", [">", ">=", "<", "<="])
+def test_a_filter_that_can_compare_nothing_is_refused(place: dict[str, Any], operator: str) -> None:
+    store = BotWireVectorStore(**place)
+    for value in (["a"], [], None):
+        one = MetadataFilter(key="flag", operator=FilterOperator(operator), value=value)
+        filters = MetadataFilters(filters=[one])
+        for call in (store.get_nodes, store.delete_nodes):
+            with pytest.raises(ConfigurationError, match=f"'flag': {operator} compares numbers"):
+                call(filters=filters)
+
+
+def test_a_list_is_in_no_dict(place: dict[str, Any]) -> None:
+    store = BotWireVectorStore(**place)
+    store.add([node("a", [1, 0], tags={"x": 1}), node("b", [1, 0], tags=[["x"]])])
+    one = MetadataFilter(key="tags", operator=FilterOperator.CONTAINS, value=["x"])
+    assert [n.node_id for n in store.get_nodes(filters=MetadataFilters(filters=[one]))] == ["b"]
+
+
 async def test_filters_can_be_nested_and_are_applied_before_the_limit(
     place: dict[str, Any],
 ) -> None:

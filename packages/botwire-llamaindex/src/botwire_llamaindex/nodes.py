@@ -119,8 +119,13 @@ def _condition(part: MetadataFilter) -> dict[str, Any]:
     if compared in _COMPARED:
         name, compare = _COMPARED[compared]
         found = {key: {name: value}}
-        if not isinstance(value, (int, float)):
+        if isinstance(value, str):
             return found
+        if not isinstance(value, (int, float)):
+            raise ConfigurationError(
+                f"filter on {key!r}: {compared.value} compares numbers or texts, not a "
+                f"{type(value).__name__}"
+            )
         booleans = [one for one in (False, True) if compare(one, value)]  # as 0 and 1
         return {"$or": [found, {key: {"$in": booleans}}]} if booleans else found
     if compared is FilterOperator.IN:
@@ -175,7 +180,9 @@ def _equal(values: list[Any]) -> list[Any]:
 def _is_in(value: Any, found: Any) -> bool:
     if isinstance(found, str):
         return isinstance(value, str) and value in found
-    return isinstance(found, (list, dict)) and value in found
+    if isinstance(found, dict):
+        return isinstance(value, str) and value in found
+    return isinstance(found, list) and value in found
 
 
 def _has_any(value: Any, found: Any) -> bool:
