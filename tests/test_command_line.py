@@ -359,6 +359,7 @@ def test_conflicts_are_refused_kept_or_overwritten(url: str, tmp_path: Path) -> 
     for command in (["import", file, "--url", other], ["copy", url, other]):
         refused = Ran(*command)
         assert (refused.code, "was set later" in refused.err) == (3, True)
+        assert "--on-conflict" in refused.err
     assert "1 newer and kept" in Ran("copy", url, other, "--on-conflict", "keep").err
     kept = Ran("copy", url, other, "--on-conflict", "keep", "--verify")
     assert (kept.code, "'k' is different" in kept.err) == (1, True)

@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -45,9 +46,10 @@ def new(folder: Path, namespace: str) -> Memory:
 
 def test_from_botwire_02(forks: Forks, server_url: str, tmp_path: Path) -> None:
     """A server that speaks the old protocol."""
-    old = {"name": "Ada", "number": "42", "list": '["a"]', "zip": "01234"}
+    old = {"name": "Ada", "number": "42", "list": '["a"]', "zip": "01234", "a/b?": "NaN"}
     for key, value in old.items():
-        httpx.put(f"{server_url}/memory/my-agent/{key}", json={"value": value}).raise_for_status()
+        url = f"{server_url}/memory/my-agent/{quote(key, safe='')}"
+        httpx.put(url, json={"value": value}).raise_for_status()
     run(forks, "OLD_BOTWIRE_URL", tmp_path, OLD_BOTWIRE_URL=server_url)
     with new(tmp_path, "my-agent") as memory:
         assert {key: memory.get(key) for key in memory.keys()} == {  # noqa: SIM118
@@ -55,6 +57,7 @@ def test_from_botwire_02(forks: Forks, server_url: str, tmp_path: Path) -> None:
             "number": 42,
             "list": ["a"],
             "zip": "01234",
+            "a/b?": "NaN",
         }
 
 

@@ -240,7 +240,7 @@ async def test_the_changes_since_a_moment(memory: Any) -> None:
     assert [c.revision for c in await memory.changes(since=time) if c.revision > first] == [
         first + 1
     ]
-    with pytest.raises(NotFoundError, match="no longer kept"):
+    with pytest.raises(InvalidRequestError, match=rf"in the future: .* is at {first + 1}$"):
         await memory.changes(since=10**9)
 
 
@@ -487,6 +487,10 @@ def test_what_is_older_than_is_kept_is_forgotten(store: TimedStore) -> None:
     assert [version.value for version in memory.versions("k")] == ["b"]
     assert held - store.apply(ops.ReadUsage())[0].bytes > 1000
     assert memory.changes() == []
+    store.clock.wait(48 * HOUR)
+    store.engine.sweep()
+    with pytest.raises(NotFoundError, match="no longer kept"):
+        memory.changes(since=1)
     assert list(transfer.check(store.engine)) == []
 
 

@@ -45,7 +45,8 @@ def write_policies(
             if conflict == ops.REFUSE:
                 raise ConflictError(
                     f"there is another policy {policy.name!r:.80} on the namespaces "
-                    f"{policy.namespaces!r:.80}: pass conflict= to keep it or to overwrite it"
+                    f"{policy.namespaces!r:.80}: pass conflict= (--on-conflict) to keep it or to "
+                    "overwrite it"
                 )
             tally.kept += 1
             continue

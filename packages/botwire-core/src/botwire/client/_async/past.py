@@ -67,6 +67,7 @@ class AsyncMemoryPast:
 
         Raises:
             NotFoundError: `since` is earlier than the kept past.
+            InvalidRequestError: The namespace has not reached the revision `since`.
         """
         after: Any = since
         if since is None:
@@ -78,6 +79,10 @@ class AsyncMemoryPast:
             page = await self._calls.apply(ops.ReadChanges(after))
             if not page.changes:
                 return changes
+            if after > page.revision:
+                raise InvalidRequestError(
+                    f"revision {after} is in the future: the namespace is at {page.revision}"
+                )
             if page.changes[0].action == "reset":
                 raise NotFoundError(
                     f"the changes since revision {after} are no longer kept: ask for later ones"

@@ -68,6 +68,7 @@ class MemoryPast:
 
         Raises:
             NotFoundError: `since` is earlier than the kept past.
+            InvalidRequestError: The namespace has not reached the revision `since`.
         """
         after: Any = since
         if since is None:
@@ -79,6 +80,10 @@ class MemoryPast:
             page = self._calls.apply(ops.ReadChanges(after))
             if not page.changes:
                 return changes
+            if after > page.revision:
+                raise InvalidRequestError(
+                    f"revision {after} is in the future: the namespace is at {page.revision}"
+                )
             if page.changes[0].action == "reset":
                 raise NotFoundError(
                     f"the changes since revision {after} are no longer kept: ask for later ones"

@@ -17,7 +17,9 @@ from botwire.operations.authors import to_stored
 def resolve(conflict: str, what: str) -> bool:
     """Returns whether to overwrite what is stored; raises `ConflictError` if that is undecided."""
     if conflict == ops.REFUSE:
-        raise ConflictError(f"{what}: pass conflict= to keep what is stored or to overwrite it")
+        raise ConflictError(
+            f"{what}: pass conflict= (--on-conflict) to keep what is stored or to overwrite it"
+        )
     return conflict == ops.OVERWRITE
 
 
