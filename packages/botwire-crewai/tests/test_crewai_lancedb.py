@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,27 @@ def test_what_it_finds_with_filters_is_found_and_more(
     assert [record.id for record, _ in found][: len(theirs)] == theirs
     assert all("c1" in record.categories and record.metadata["n"] == 2 for record, _ in found)
     assert len(found) == min(limit, 28)  # there are 28, but it finds few: it filters too late
+
+
+def test_metadata_is_compared_as_by_crewais_own(
+    place_url: str, namespace: str, tmp_path: Path
+) -> None:
+    values = [None, True, False, 0, 1, 1.0, 2, "", "1", [1], {"x": 1}]
+    records = [
+        MemoryRecord(id=f"{number}", content="x", metadata={"k": value}, embedding=[1.0])
+        for number, value in enumerate(values)
+    ]
+    records.append(MemoryRecord(id="missing", content="x", embedding=[1.0]))
+    lance, ours = LanceDBStorage(path=tmp_path), BotWireStorage(namespace, url=place_url)
+    for storage in (lance, ours):
+        storage.save(records)
+    for wanted in [*({"k": value} for value in values), {"k": 1, "other": None}, {"other": 1}]:
+        found, theirs = [
+            {record.id for record, _ in storage.search([1.0], metadata_filter=wanted, limit=99)}
+            for storage in (ours, lance)
+        ]
+        assert found == theirs, wanted
+    assert ours.delete(metadata_filter={"k": None}) == 2
 
 
 @pytest.mark.parametrize("scope", ["/", "/s4", "/s3"])

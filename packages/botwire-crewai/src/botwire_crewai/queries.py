@@ -53,6 +53,18 @@ def mismatch(
     return None if first is None or other is None else (first, other)
 
 
+def _equals(field: str, value: Any) -> dict[str, Any]:
+    """Returns the filter that matches what CrewAI compares with ``metadata.get(name) == value``.
+
+    There, a missing field is None, and True and False are 1 and 0.
+    """
+    if value is None:
+        return {"$or": [{field: None}, {"$not": {field: {"$exists": True}}}]}
+    if isinstance(value, (int, float)) and value in (0, 1):
+        return {field: {"$in": [int(value), bool(value)]}}
+    return {field: {"$eq": value}}
+
+
 def selection(
     scope: str | None,
     categories: list[str] | None,
@@ -68,7 +80,7 @@ def selection(
         where["tags"] = to_tags(encode_each(categories, str, "categories"))
     if metadata:
         parts = check_mapping(metadata, "metadata_filter").items()
-        where["filter"] = {f"metadata.{name}": {"$eq": part} for name, part in parts}
+        where["filter"] = {"$and": [_equals(f"metadata.{name}", part) for name, part in parts]}
     if ids is not None:
         where["ids"] = ids
     if older_than is not None:
