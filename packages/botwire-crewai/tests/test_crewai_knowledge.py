@@ -115,6 +115,15 @@ def test_a_crew_knows_its_sources(place_url: str, namespace: str) -> None:
         uninstall()
 
 
+def test_the_name_may_be_as_long_as_an_agents_role(place_url: str, namespace: str) -> None:
+    roles = ["資料を調べる" * 60 + end for end in ("人", "家")]
+    for role in roles:
+        make(namespace, place_url, collection_name=role).save([f"Known to {role[-1]}"])
+    for role in roles:
+        (found,) = make(namespace, place_url, collection_name=role).search(["known"])
+        assert found["content"] == f"Known to {role[-1]}"
+
+
 def test_what_is_wrong_is_said(place_url: str, namespace: str, unused_tcp_port: int) -> None:
     storage = make(namespace, place_url, api_key=None)
     storage.save(FACTS)

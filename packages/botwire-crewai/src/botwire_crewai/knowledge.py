@@ -24,7 +24,7 @@ from botwire.connection import ConnectionOptions, takes_connection
 from botwire.splitting import awrite, in_batches, size_of_record, write
 from botwire.threads import in_thread
 from botwire_crewai.failures import Doing, Failures, logger
-from botwire_crewai.fitting import fit_text
+from botwire_crewai.fitting import fit_tag, fit_text
 from botwire_crewai.placed import Placed
 from botwire_crewai.tenancy import Namespace, Tenancy
 
@@ -159,7 +159,8 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
 
     @property
     def _collection(self) -> str:
-        return f"crewai-knowledge/{self.collection_name or ''}"
+        # An agent's role names it, which may be a paragraph.
+        return f"crewai-knowledge/{fit_tag(self.collection_name or '')}"
 
     def _embed(self, texts: Sequence[str]) -> list[tuple[str, list[float]]]:
         """Returns each text that is not blank with its vector, without duplicates."""
