@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcp import Client, StdioServerParameters
@@ -23,6 +27,7 @@ Stdio = Callable[..., StdioServerParameters]
 MODES = ("auto", "legacy", "auto")
 WRITES = 10
 LOG = "/memories/log.md"
+INFO = {"name": "a test", "version": "1"}
 
 
 @pytest.fixture
@@ -53,6 +58,35 @@ async def test_what_many_processes_write_is_all_kept(memory: Memory, stdio: Stdi
     kept = [record.text for record in memory.records().list()]
     assert sorted(kept) == sorted(acknowledged)
     assert sorted(memory.get(LOG).splitlines()) == sorted(acknowledged)
+
+
+def test_half_of_a_character_is_replaced(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'memory.db'}"
+    command = [sys.executable, "-m", "botwire_mcp", "--url", store]
+    client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": INFO}
+    texts = {2: "\U0001f375 whole", 3: "cut \ud83c", 4: "\\ud83c said"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def send(**message: Any) -> None:
+            process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+            process.stdin.flush()
+
+        send(id=1, method="initialize", params=client)
+        assert json.loads(process.stdout.readline())["id"] == 1
+        send(method="notifications/initialized")
+        for id, text in texts.items():
+            arguments = {"name": "remember", "arguments": {"text": text}}
+            send(id=id, method="tools/call", params=arguments)
+            assert not json.loads(process.stdout.readline())["result"]["isError"]
+        process.stdin.close()
+        assert process.wait(60) == 0
+    with Memory("default", url=store) as memory:
+        kept = {record.text for record in memory.records().list()}
+    assert kept == {"\U0001f375 whole", "cut \ufffd", "\\ud83c said"}
 
 
 async def test_a_killed_server_has_kept_what_it_acknowledged(memory: Memory, stdio: Stdio) -> None:
