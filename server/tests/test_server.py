@@ -257,7 +257,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     assert set(acknowledged) <= set(values)
     assert len(values) % 3 == 0
     assert all(values[i][:-1] == values[i + 2][:-1] for i in range(0, len(values), 3))
-    with sqlite3.connect(database) as raw:
+    with contextlib.closing(sqlite3.connect(database)) as raw, raw:
         assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -48,7 +49,7 @@ async def test_a_server_sweeps_by_itself_and_goes_on_after_a_failure(
     store._writer.open().execute("PRAGMA query_only=1")
     engine = Engine(store)
     app = create_app(engine)
-    with sqlite3.connect(tmp_path / "memory.db") as raw:
+    with contextlib.closing(sqlite3.connect(tmp_path / "memory.db")) as raw, raw:
         async with app.router.lifespan_context(app):
             for expected in (1, 0):
                 engine.swept.clear()

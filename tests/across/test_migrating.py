@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sqlite3
@@ -62,7 +63,7 @@ def test_from_botwire_02(forks: Forks, server_url: str, tmp_path: Path) -> None:
 
 
 def test_from_a_history_in_sql(forks: Forks, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "chat.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "chat.db")) as database, database:
         database.execute(
             "CREATE TABLE message_store (id INTEGER PRIMARY KEY, session_id TEXT, message TEXT)"
         )

@@ -52,6 +52,34 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "memory.db"
 
 
+UNCLOSED = """
+import asyncio, gc, sys
+from botwire import AsyncMemory, Memory
+
+def blocking():
+    memory = Memory("n", url=sys.argv[1])
+    memory.set("k", 1)
+    assert memory.get("k") == 1
+
+async def awaited():
+    memory = AsyncMemory("n", url=sys.argv[1])
+    await memory.set("k", 1)
+    assert await memory.get("k") == 1
+
+blocking()
+gc.collect()
+asyncio.run(awaited())
+gc.collect()
+Memory("n", url=sys.argv[1]).get("k")
+"""
+
+
+def test_nobody_has_to_close_a_client(any_url: str) -> None:
+    program = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", UNCLOSED, any_url]
+    run = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 # --- files ----------------------------------------------------------------------------------
 
 

@@ -79,12 +79,12 @@ def test_the_file_forgets_what_expired(path: Path) -> None:
     memory.set_many({f"k{i}": i for i in range(100)}, ttl=10)
     clock.wait(3600)
     memory.set("other", 1)
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
         assert raw.execute("SELECT count(*) FROM botwire_keys").fetchone() == (1,)
     memory.set("other", 2, ttl=10)
     clock.wait(10)
     engine.sweep()
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
         assert raw.execute("SELECT count(*) FROM botwire_keys").fetchone() == (0,)
 
 
@@ -183,7 +183,7 @@ def test_changes_are_counted_in_one_order_and_pruned(path: Path) -> None:
     memory = Memory("n", engine=SQLiteEngine(path))
     for start in range(0, 12_000, 1_000):
         memory.set_many({f"k{i}": i for i in range(start, start + 1_000)})
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
         low, high, count = raw.execute(
             "SELECT min(revision), max(revision), count(*) FROM botwire_changes"
         ).fetchone()
@@ -226,7 +226,7 @@ def test_a_file_that_is_no_database(path: Path) -> None:
 
 
 def test_a_database_of_another_program(path: Path) -> None:
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("CREATE TABLE theirs (x)")
     before = path.read_bytes()
     with pytest.raises(ConfigurationError, match="another program's"):
@@ -236,7 +236,7 @@ def test_a_database_of_another_program(path: Path) -> None:
 
 def test_a_file_of_a_newer_version(path: Path) -> None:
     Memory("n", url=f"sqlite:///{path}").set("k", 1)
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
         raw.execute(f"PRAGMA user_version={migrations.latest() + 1}")
     code = f"from botwire import Memory; Memory('n', url='sqlite:///{path}').get('k')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -288,7 +288,10 @@ def test_a_full_disk_is_an_error_and_loses_nothing(path: Path) -> None:
 def test_a_backup_is_a_store(path: Path, tmp_path: Path) -> None:
     Memory("n", url=f"sqlite:///{path}").set("k", 1)
     copy = tmp_path / "copy.db"
-    with sqlite3.connect(path) as source, sqlite3.connect(copy) as target:
+    with (
+        contextlib.closing(sqlite3.connect(path)) as source,
+        contextlib.closing(sqlite3.connect(copy)) as target,
+    ):
         source.backup(target)
     memory = Memory("n", url=f"sqlite:///{copy}")
     memory.set("l", 2)
@@ -314,7 +317,7 @@ def keys_without_log(path: Path) -> list[str]:
 
 def test_files_are_marked_and_in_wal_mode(path: Path) -> None:
     Memory("n", url=f"sqlite:///{path}").set("k", 1)
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
         assert raw.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
         assert raw.execute("PRAGMA user_version").fetchone() == (migrations.latest(),)
         assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)

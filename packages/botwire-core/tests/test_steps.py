@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -77,7 +78,7 @@ def test_of_generators_side_by_side_the_first_failure_counts_however_late() -> N
     ],
 )
 def test_what_has_rows_is_waited_for_unless_they_are_taken_later(sql: str, waits: bool) -> None:
-    with sqlite3.connect(":memory:") as database:
+    with contextlib.closing(sqlite3.connect(":memory:")) as database, database:
         database.execute("CREATE TABLE t (n)")
         assert (database.execute(sql).description is not None) == waits
     database.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_namespaces_are_listed_in_pages_without_the_stores_own(engine: Engine) -
 
 def test_every_table_with_rows_of_a_namespace_is_known(engine: Engine, tmp_path: Path) -> None:
     ask(engine, ops.CountKeys())
-    with sqlite3.connect(tmp_path / "memory.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "memory.db")) as database, database:
         found = {
             table
             for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -102,7 +103,7 @@ def test_a_forgotten_namespace_is_gone_from_every_table(engine: Engine, tmp_path
         "past_items": 1, "past_metadata": 1, "past_collections": 1, "past_records": 1,
         "past_words": 2,
     }  # fmt: skip
-    with sqlite3.connect(tmp_path / "memory.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "memory.db")) as database, database:
         for table in [*NAMESPACED.values(), "botwire_namespaces"]:
             rows = database.execute(f"SELECT namespace FROM {table}").fetchall()
             assert (b"n",) not in rows, table
@@ -142,7 +143,7 @@ def test_what_is_deleted_is_overwritten_in_the_file(tmp_path: Path) -> None:
     for i in range(300):
         memory.delete(f"Rosebud {i}")
     ask(engine, ops.ForgetNamespace("another"))
-    with sqlite3.connect(tmp_path / "memory.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "memory.db")) as database, database:
         database.execute("DELETE FROM botwire_changes")  # which name what was deleted
     database.close()
     engine.close()  # the last one empties the log
@@ -380,7 +381,7 @@ def test_restored_records_are_found_by_word_and_by_vector_at_once(engine: Engine
 def test_a_check_finds_what_is_wrong(engine: Engine, tmp_path: Path, harm: str, says: str) -> None:
     fill(engine, "n")
     assert ask(engine, ops.CheckNamespace()) == ()
-    with sqlite3.connect(tmp_path / "memory.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "memory.db")) as database, database:
         database.execute(harm)
     database.close()
     assert any(says in problem for problem in ask(engine, ops.CheckNamespace()))
@@ -388,7 +389,7 @@ def test_a_check_finds_what_is_wrong(engine: Engine, tmp_path: Path, harm: str, 
 
 def test_a_check_finds_lost_words_and_lost_namespaces(engine: Engine, tmp_path: Path) -> None:
     fill(engine, "n")
-    with sqlite3.connect(tmp_path / "memory.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "memory.db")) as database, database:
         database.execute("UPDATE botwire_words SET word = x'00' WHERE word = x'78'")
         database.execute("DELETE FROM botwire_namespaces")
     database.close()

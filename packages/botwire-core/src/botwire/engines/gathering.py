@@ -47,10 +47,7 @@ class GatheringEngine:
         answer: Future[Results] = Future()
         queue.waiting.append((batch, answer))
         with queue.lock:
-            # The thread that gets the lock sends all waiting reads; the other threads find their
-            # answers.
-            while not answer.done():
-                self._send(queue)
+            self._send_until(answer, queue)
         return answer.result()
 
     def sweep(self) -> None:
@@ -65,6 +62,13 @@ class GatheringEngine:
         # A fork may copy a lock whose owning thread is not copied, so a child uses its own.
         process = os.getpid()
         return self._queues.get(process) or self._queues.setdefault(process, _WaitingReads())
+
+    def _send_until(self, answer: Future[Results], queue: _WaitingReads) -> None:
+        """Sends all waiting reads, unless the thread that had the lock before has done so."""
+        # A function of its own, as a block that holds a lock must not contain a loop; see
+        # `SQLiteWriter`.
+        while not answer.done():
+            self._send(queue)
 
     def _send(self, queue: _WaitingReads) -> None:
         together = queue.take()

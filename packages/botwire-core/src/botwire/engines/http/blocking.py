@@ -172,21 +172,29 @@ class Channel:
     def _wait(self, waiter: Waiter, deadline: float) -> None:
         waiter.is_waiting = True
         try:
-            while not waiter.answers and not self._is_dead:
-                if self._reading.acquire(blocking=False):
-                    try:
-                        while not waiter.answers and not self._is_dead:
-                            self._read(deadline)
-                    finally:
-                        self._reading.release()
-                elif (left := deadline - time.monotonic()) > 0:
-                    waiter.wait(left)
-                else:
-                    raise TimeoutError("no answer on the channel")
+            self._await_answer(waiter, deadline)
         finally:
             # Also if this thread was called to read but leaves because its time is up.
             waiter.is_waiting = False
             self._call_next()
+
+    # Two functions, as a block that holds a lock must not contain a loop; see `SQLiteWriter`.
+
+    def _await_answer(self, waiter: Waiter, deadline: float) -> None:
+        while not waiter.answers and not self._is_dead:
+            if self._reading.acquire(blocking=False):
+                try:
+                    self._read_until(waiter, deadline)
+                finally:
+                    self._reading.release()
+            elif (left := deadline - time.monotonic()) > 0:
+                waiter.wait(left)
+            else:
+                raise TimeoutError("no answer on the channel")
+
+    def _read_until(self, waiter: Waiter, deadline: float) -> None:
+        while not waiter.answers and not self._is_dead:
+            self._read(deadline)
 
     def _lead(self, read: Callable[[], None]) -> None:
         if self._reading.acquire(blocking=False):

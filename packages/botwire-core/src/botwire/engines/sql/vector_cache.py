@@ -37,10 +37,9 @@ class VectorCache:
             if not kept:
                 return None, False
             self._kept.move_to_end(key)
-            for snapshot in kept:
-                if snapshot.revision == revision:
-                    return snapshot, True
-            return kept[-1], False
+            latest = kept[-1]
+            found = next((one for one in kept if one.revision == revision), None)
+            return (latest, False) if found is None else (found, True)
 
     def keep(self, key: tuple[bytes, bytes], snapshot: Snapshot) -> None:
         """Remembers a snapshot of a whole collection, unless a later one is known."""

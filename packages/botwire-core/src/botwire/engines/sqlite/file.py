@@ -36,6 +36,20 @@ _BEGIN = "BEGIN IMMEDIATE"
 _READER_CACHE, _WRITER_CACHE = 16_000, 64_000
 
 
+class _Opening(sqlite3.Connection):
+    """A connection that is not open yet, and so cannot be closed."""
+
+
+class _Connection(_Opening):
+    """A connection that closes itself once nothing refers to it.
+
+    Nobody has to close a client, and from Python 3.13 on, a connection that is left open causes a
+    `ResourceWarning`, which pytest shows.
+    """
+
+    __del__ = sqlite3.Connection.close  # written in C: no interrupt can come in it and be lost
+
+
 class SQLiteFile:
     """Opens connections to a file.
 
@@ -84,7 +98,9 @@ class SQLiteFile:
                 isolation_level=None,
                 check_same_thread=False,
                 uri=self.read_only,
+                factory=_Opening,
             )
+            connection.__class__ = _Connection
             if self.read_only:
                 self._prepare_to_read(connection)
             else:

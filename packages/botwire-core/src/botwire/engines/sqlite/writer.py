@@ -129,12 +129,7 @@ class SQLiteWriter:
             with self._lock:
                 nested = self._enter()
                 try:
-                    for ticket in tickets:
-                        while ticket.outcome is None:
-                            # Once one of them was committed, the others are too.
-                            failure = self._fly(is_hasty=is_hasty and ticket is tickets[0])
-                            if isinstance(failure, BusyError):
-                                raise failure
+                    self._commit_all(tickets, is_hasty=is_hasty)
                 finally:
                     self._leave(nested=nested)
         except BaseException:
@@ -197,8 +192,7 @@ class SQLiteWriter:
             nested = self._enter()
             if not nested:  # an interrupted call still needs its connection
                 self._owner = None
-                while self._connections:
-                    self._connections.pop().close()
+                self._close_all()
 
     def pause(self, seconds: float) -> bool:
         """Blocks commits of other threads until `resume`; returns False if it timed out."""
@@ -216,6 +210,18 @@ class SQLiteWriter:
         return self._connections[depth]
 
     # --- the lock is held from here on ------------------------------------------------------
+
+    def _commit_all(self, tickets: Sequence[_Ticket], *, is_hasty: bool) -> None:
+        for ticket in tickets:
+            while ticket.outcome is None:
+                # Once one of them was committed, the others are too.
+                failure = self._fly(is_hasty=is_hasty and ticket is tickets[0])
+                if isinstance(failure, BusyError):
+                    raise failure
+
+    def _close_all(self) -> None:
+        while self._connections:
+            self._connections.pop().close()
 
     def _enter(self) -> bool:
         """Prepares for a call; returns whether it is nested in another call of this thread."""
