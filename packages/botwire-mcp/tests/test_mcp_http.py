@@ -54,6 +54,19 @@ async def test_every_tool_over_http(server_url: str, namespace: str, mode: str) 
         assert [tool.name for tool in (await client.list_tools()).tools] == ["recall"]
 
 
+def test_half_of_a_character_is_replaced(server_url: str, namespace: str) -> None:
+    url = f"{server_url}/mcp?namespace={namespace}"
+    for id, text in enumerate(("\U0001f375 whole", "cut \ud83c", "\\ud83c said")):
+        arguments = {"name": "remember", "arguments": {"text": text}}
+        call = {"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": arguments}
+        headers = {**HEADERS, "MCP-Protocol-Version": "2025-06-18"}
+        answer = httpx2.post(url, headers=headers, content=json.dumps(call))
+        assert '"isError":false' in answer.text
+    with Memory(namespace, url=server_url) as memory:
+        kept = {record.text for record in memory.records().list()}
+    assert kept == {"\U0001f375 whole", "cut \ufffd", "\\ud83c said"}
+
+
 async def test_a_key_has_its_namespaces_and_its_right(
     keyed: tuple[str, dict[str, str], str], mode: str
 ) -> None:

@@ -50,6 +50,19 @@ def to_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def whole(message: str | bytes) -> str:
+    """Returns a message in JSON without halves of characters, which the SDK does not read.
+
+    A client that cuts a text within an emoji sends half of a surrogate pair.
+
+    Raises:
+        ValueError: The message is not JSON.
+        RecursionError: It is nested too deeply.
+    """
+    text = json.dumps(json.loads(message), ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def portable(value: Any) -> Any:
     """Returns a value that any JSON parser can read.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -12,6 +13,8 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from botwire import AsyncMemory
 from botwire.errors import ConfigurationError
 from botwire.mounts import Host, Mount, Scope
+from botwire.threads import in_thread
+from botwire_mcp import bounds
 from botwire_mcp.oauth import endpoints
 from botwire_mcp.server import build_server
 from botwire_mcp.subscriptions import Feed
@@ -69,9 +72,34 @@ def mount(host: Host) -> Mount:
         except ConfigurationError as error:
             await _refuse(send, 400, str(error))
             return
-        await manager.handle_request(scope, receive, send)
+        await manager.handle_request(scope, _with_whole_characters(receive), send)
 
     return Mount(app, manager.run, stranger=stranger, public=endpoints.public())
+
+
+def _with_whole_characters(receive: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a `receive` whose body has no half of a character; see `bounds.whole`."""
+    is_read = False
+
+    async def received() -> Any:
+        nonlocal is_read
+        message = await receive()
+        if is_read or message["type"] != "http.request":
+            return message
+        parts = [message.get("body", b"")]
+        while message.get("more_body", False):
+            message = await receive()
+            if message["type"] != "http.request":
+                return message
+            parts.append(message.get("body", b""))
+        is_read = True
+        body = b"".join(parts)
+        if b"\\u" in body:
+            with contextlib.suppress(ValueError, RecursionError):  # the SDK says what is wrong
+                body = (await in_thread(bounds.whole, body)).encode()
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return received
 
 
 def _scope_of(context: ServerRequestContext[Any, Any]) -> Scope:

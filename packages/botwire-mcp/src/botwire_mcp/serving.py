@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from typing import Any
 
 import anyio
@@ -11,6 +11,7 @@ from mcp.shared.message import SessionMessage
 from mcp.types import jsonrpc_message_adapter
 from pydantic import ValidationError
 
+from botwire_mcp import bounds
 from botwire_mcp.server import create_server
 
 
@@ -40,16 +41,10 @@ def serve(namespace: str | None, **options: Any) -> None:
 
 
 def _repaired(message: SessionMessage | Exception) -> SessionMessage | Exception:
-    """Replaces halves of characters, such as a client leaves that cuts a text within an emoji.
-
-    The SDK does not read such a message and does not answer it, so the client would wait.
-    """
+    """Returns a message that the SDK did not read, and would not answer, if it can be repaired."""
     if isinstance(message, ValidationError):
         line = message.errors(include_url=False)[0]["input"]
-        try:
-            text = json.dumps(json.loads(line), ensure_ascii=False)
-            whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-            return SessionMessage(jsonrpc_message_adapter.validate_json(whole, by_name=False))
-        except (TypeError, ValueError, RecursionError):
-            return message
+        with contextlib.suppress(TypeError, ValueError, RecursionError):
+            text = bounds.whole(line)
+            return SessionMessage(jsonrpc_message_adapter.validate_json(text, by_name=False))
     return message
