@@ -251,6 +251,7 @@ HOSTILE: list[tuple[str, str, Any, int]] = [
     ("GET", f"{NS}/keys/%zz", None, 404),
     ("GET", f"{NS}/keys/%00", None, 404),
     ("PUT", "/memory/n/k", '{"value": ' + DEEP + "}", 422),
+    ("PUT", "/memory/n/k", '{"value": ' + "[" * 300 + "]" * 300 + "}", 422),
     ("PUT", "/memory/n/k", '{"value": ' + "9" * 5000 + "}", 422),
     ("PUT", "/memory/n/k", '{"value": NaN}', 422),
     ("PUT", "/memory/n/k", b'{"value": "\xff"}', 422),

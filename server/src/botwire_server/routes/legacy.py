@@ -23,7 +23,7 @@ from fastapi.responses import RedirectResponse
 from botwire import operations as ops
 from botwire.client.encoding import encode_value
 from botwire.clock import SECOND
-from botwire.errors import ConfigurationError, InvalidRequestError, NotFoundError
+from botwire.errors import ConfigurationError, InvalidRequestError, NotFoundError, NotJSONError
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_server.problems import Responses, describe_as
@@ -114,7 +114,10 @@ async def put_legacy_key(request: Request, namespace: Namespace, key: Key) -> Re
     if "value" not in body:
         return _invalid("missing", "Field required", "body", "value")
     given = body["value"]
-    value = given if isinstance(given, Json) else encode_value(given)
+    try:
+        value = given if isinstance(given, Json) else encode_value(given)
+    except NotJSONError as error:
+        return _invalid("value_error", str(error), "body", "value")
     try:
         put = ops.PutKey(key, value, body.get("ttl"))
     except ConfigurationError as error:
