@@ -43,6 +43,17 @@ def test_the_first_that_says_something_wins(tmp_path: Path) -> None:
     assert "host" not in sources
 
 
+def test_the_store_of_the_environment_is_served_if_it_is_a_database() -> None:
+    for url in ("sqlite:///x.db", "postgresql://host/db", "Postgres://host/db"):
+        settings, sources = parse(BOTWIRE_URL=url)
+        assert (settings.database, sources["database"]) == (url, "BOTWIRE_URL")
+    settings, sources = parse(BOTWIRE_URL="http://127.0.0.1:8700")  # of the server itself, say
+    assert settings.database is None
+    assert "database" not in sources
+    settings, sources = parse(BOTWIRE_URL="sqlite:///x.db", BOTWIRE_DATABASE="sqlite:///y.db")
+    assert (settings.database, sources["database"]) == ("sqlite:///y.db", "BOTWIRE_DATABASE")
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ", "says"),
     [

@@ -22,6 +22,7 @@ from botwire.cli.options import add_command, duration, positive
 from botwire.clock import SECOND, from_iso, now, to_iso
 from botwire.engines.opening import open_async_engine
 from botwire.errors import ConfigurationError
+from botwire.places import Place, without_password
 from botwire_server import settings
 from botwire_server.api_keys import EVERYTHING, RIGHTS, APIKey, KeyStore
 
@@ -90,8 +91,12 @@ def _action(actions: Any, name: str, run: Run, help: str) -> argparse.ArgumentPa
     return parser
 
 
+def _place(options: argparse.Namespace) -> Place:
+    return settings.load(options, os.environ).settings.place
+
+
 def _run(options: argparse.Namespace, run: Run) -> int:
-    place = settings.load(options, os.environ).settings.place
+    place = _place(options)
     if not place.shareable:
         raise ConfigurationError("keys in memory would be gone at once: name a file or a database")
     new = place.scheme == "sqlite" and not Path(place.sqlite_path).exists()
@@ -141,7 +146,7 @@ async def _create(options: argparse.Namespace, store: KeyStore) -> None:
         writes=options.writes,
         rate=options.rate,
     )
-    _hand_over(key, secret)
+    _hand_over(options, key, secret)
 
 
 def _patterns(text: str) -> tuple[str, ...]:
@@ -157,15 +162,16 @@ def _patterns(text: str) -> tuple[str, ...]:
 
 async def _rotate(options: argparse.Namespace, store: KeyStore) -> None:
     key, secret = await store.rotate(options.id, overlap=options.overlap, who=_who())
-    _hand_over(key, secret)
+    _hand_over(options, key, secret)
 
 
-def _hand_over(key: APIKey, secret: str) -> None:
+def _hand_over(options: argparse.Namespace, key: APIKey, secret: str) -> None:
     """Prints the secret, and nothing else, on standard output, for scripts."""
     print(secret)
     print(
-        f"botwire: key {key.id} may {key.right} in {', '.join(key.namespaces)}; it is not shown "
-        "again. Programs use it through BOTWIRE_API_KEY or api_key=",
+        f"botwire: key {key.id} of {without_password(_place(options).url)} may {key.right} in "
+        f"{', '.join(key.namespaces)}; it is not shown again. Programs use it through "
+        "BOTWIRE_API_KEY or api_key=",
         file=sys.stderr,
     )
 

@@ -20,7 +20,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from botwire.errors import ConfigurationError
-from botwire.places import Place, default_path, find_place, without_password
+from botwire.places import (
+    URL_VARIABLE,
+    Place,
+    default_path,
+    find_place,
+    without_password,
+)
 
 PREFIX = "BOTWIRE_"
 """Prefix of the environment variables."""
@@ -83,8 +89,8 @@ def _check_origin(text: str) -> None:
 def _check_database(text: str) -> None:
     if not text.strip():
         raise ValueError(
-            "the URL is empty (was a variable in it empty?): leave the setting out for the "
-            "user's own SQLite file"
+            "the URL is empty (was a variable in it empty?): leave the setting out for "
+            f"{URL_VARIABLE} or the user's own SQLite file"
         )
 
 
@@ -105,7 +111,8 @@ class Settings:
     port: int = _setting(8700, "port to listen on; 0 picks a free one", least=0)
     database: str | None = _setting(
         None,
-        "the store: sqlite:///path or postgresql://… (default: the user's own SQLite file)",
+        "the store: sqlite:///path or postgresql://… (default: BOTWIRE_URL if it is one of these, "
+        "else the user's own SQLite file)",
         metavar="URL",
         shown=_without_password,
         check=_check_database,
@@ -320,6 +327,9 @@ def load(options: argparse.Namespace, environ: Mapping[str, str]) -> LoadedSetti
                 values[name] = _convert(_type(one), given, source, name)
                 sources[name] = source
                 break
+    url = environ.get(URL_VARIABLE, "")
+    if "database" not in values and url.partition(":")[0].lower() in _DATABASES:
+        values["database"], sources["database"] = url, URL_VARIABLE
     return LoadedSettings(Settings(**values), sources)
 
 
@@ -332,6 +342,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} is not TOML: {error}") from None
 
 
+_DATABASES = ("sqlite", "postgresql", "postgres")  # schemes of URLs
 _TYPES = typing.get_type_hints(Settings)
 
 
