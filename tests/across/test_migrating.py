@@ -73,7 +73,6 @@ def test_from_a_history_in_sql(forks: Forks, tmp_path: Path) -> None:
                     "INSERT INTO message_store (session_id, message) VALUES (?, ?)",
                     (session, json.dumps(message)),
                 )
-    database.close()
     run(forks, "chat.db", tmp_path)
     check_histories(tmp_path, ["user-1", "user-2"])
 

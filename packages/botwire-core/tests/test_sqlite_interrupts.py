@@ -149,7 +149,8 @@ def test_interrupts_of_the_main_thread_do_not_touch_the_writes_of_others(path: P
             raise Stop
 
     def write_until_interrupted() -> None:
-        # A loop inside `try` may leave it without its `finally`; see `SQLiteWriter`.
+        # A function, as a loop inside `try` may leave it without its `finally`; see
+        # `engines/sqlite/writer.py`.
         while armed:
             memory.increment("main")
 

@@ -81,7 +81,6 @@ def test_what_has_rows_is_waited_for_unless_they_are_taken_later(sql: str, waits
     with contextlib.closing(sqlite3.connect(":memory:")) as database, database:
         database.execute("CREATE TABLE t (n)")
         assert (database.execute(sql).description is not None) == waits
-    database.close()
     assert Statement(sql).waits == waits
     assert not Statement(sql, then=print).waits
     assert not Statement(sql, [], many=True).waits

@@ -80,7 +80,6 @@ def test_every_table_with_rows_of_a_namespace_is_known(engine: Engine, tmp_path:
             for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             if any(row[1] == "namespace" for row in database.execute(f"PRAGMA table_info({table})"))
         }
-    database.close()
     assert found == {*NAMESPACED.values(), "botwire_namespaces"}
 
 
@@ -108,7 +107,6 @@ def test_a_forgotten_namespace_is_gone_from_every_table(engine: Engine, tmp_path
             rows = database.execute(f"SELECT namespace FROM {table}").fetchall()
             assert (b"n",) not in rows, table
             assert (b"other",) in rows, table
-    database.close()
     assert dict(ask(engine, ops.ForgetNamespace("n"))) == dict.fromkeys(counts, 0)
     assert ask(engine, ops.CheckStore()) == ()
 
@@ -145,7 +143,6 @@ def test_what_is_deleted_is_overwritten_in_the_file(tmp_path: Path) -> None:
     ask(engine, ops.ForgetNamespace("another"))
     with contextlib.closing(sqlite3.connect(tmp_path / "memory.db")) as database, database:
         database.execute("DELETE FROM botwire_changes")  # which name what was deleted
-    database.close()
     engine.close()  # the last one empties the log
     assert b"Rosebud" not in (tmp_path / "memory.db").read_bytes()
 
@@ -383,7 +380,6 @@ def test_a_check_finds_what_is_wrong(engine: Engine, tmp_path: Path, harm: str, 
     assert ask(engine, ops.CheckNamespace()) == ()
     with contextlib.closing(sqlite3.connect(tmp_path / "memory.db")) as database, database:
         database.execute(harm)
-    database.close()
     assert any(says in problem for problem in ask(engine, ops.CheckNamespace()))
 
 
@@ -392,7 +388,6 @@ def test_a_check_finds_lost_words_and_lost_namespaces(engine: Engine, tmp_path: 
     with contextlib.closing(sqlite3.connect(tmp_path / "memory.db")) as database, database:
         database.execute("UPDATE botwire_words SET word = x'00' WHERE word = x'78'")
         database.execute("DELETE FROM botwire_namespaces")
-    database.close()
     (problem,) = ask(engine, ops.CheckRecords("records x")).problems
     assert "'x' is indexed by the wrong words" in problem
     (problem,) = ask(engine, ops.CheckStore())

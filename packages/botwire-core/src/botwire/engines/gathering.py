@@ -65,8 +65,8 @@ class GatheringEngine:
 
     def _send_until(self, answer: Future[Results], queue: _WaitingReads) -> None:
         """Sends all waiting reads, unless the thread that had the lock before has done so."""
-        # A function of its own, as a block that holds a lock must not contain a loop; see
-        # `SQLiteWriter`.
+        # A function of its own because a block that holds a lock must not contain a loop; see
+        # `engines/sqlite/writer.py`.
         while not answer.done():
             self._send(queue)
 

@@ -178,7 +178,8 @@ class Channel:
             waiter.is_waiting = False
             self._call_next()
 
-    # Two functions, as a block that holds a lock must not contain a loop; see `SQLiteWriter`.
+    # Two functions because a block that holds a lock must not contain a loop; see
+    # `engines/sqlite/writer.py`.
 
     def _await_answer(self, waiter: Waiter, deadline: float) -> None:
         while not waiter.answers and not self._is_dead:

@@ -38,6 +38,7 @@ class VectorCache:
                 return None, False
             self._kept.move_to_end(key)
             latest = kept[-1]
+            # Not a loop, because of the lock; see `engines/sqlite/writer.py`.
             found = next((one for one in kept if one.revision == revision), None)
             return (latest, False) if found is None else (found, True)
 

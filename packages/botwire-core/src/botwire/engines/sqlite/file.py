@@ -37,17 +37,20 @@ _READER_CACHE, _WRITER_CACHE = 16_000, 64_000
 
 
 class _Opening(sqlite3.Connection):
-    """A connection that is not open yet, and so cannot be closed."""
+    """A connection that may not be open yet.
+
+    It has no finalizer: closing a connection that an interrupt kept from being opened fails.
+    """
 
 
 class _Connection(_Opening):
     """A connection that closes itself once nothing refers to it.
 
-    Nobody has to close a client, and from Python 3.13 on, a connection that is left open causes a
-    `ResourceWarning`, which pytest shows.
+    Clients need not be closed, but since Python 3.13 a connection that is collected while open
+    causes a `ResourceWarning`, which pytest shows.
     """
 
-    __del__ = sqlite3.Connection.close  # written in C: no interrupt can come in it and be lost
+    __del__ = sqlite3.Connection.close  # written in C, so it cannot swallow an interrupt
 
 
 class SQLiteFile:
@@ -299,14 +302,14 @@ def run(connection: sqlite3.Connection, steps: Steps[T]) -> T:
 
 
 _new_tables: dict[object, list[str]] = {}
-"""For the steps of `migrations`, the statements that create what they make of a new store."""
+"""The statements that create the tables of a new store, by the migrations that led to them."""
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:
     """Creates the tables of a new store.
 
-    The first store of a process goes through all migrations, and each further one gets the same
-    tables at once, in a fraction of the time.
+    The first store of a process runs all migrations. Later ones get the same tables directly, in a
+    third of the time.
     """
     steps = tuple(migrations.VERSIONS)
     if statements := _new_tables.get(steps):

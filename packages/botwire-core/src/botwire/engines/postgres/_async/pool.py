@@ -185,7 +185,7 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
     def abandon(self) -> None:
         """Ends the connections, so that the database gives up what they have locked.
 
-        Whoever had borrowed one was interrupted, and gives nothing back.
+        An interrupted borrower gives nothing back, so `close` does not wait for one.
         """
         self.is_over = True
         self._borrowers.clear()
