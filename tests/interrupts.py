@@ -16,8 +16,8 @@ class Stop(BaseException):
 
 
 @contextlib.contextmanager
-def cutting_in(after: int, act: Any) -> Iterator[list[int]]:
-    """Acts at the n-th point at which Python handles signals in the engine's code.
+def cutting_in(after: int, act: Any, within: str = "engines") -> Iterator[list[int]]:
+    """Acts at the n-th point at which Python handles signals in the code of some files.
 
     No garbage is collected meanwhile: it would act in the finalizer of another test's engine.
     """
@@ -25,7 +25,7 @@ def cutting_in(after: int, act: Any) -> Iterator[list[int]]:
     count = [0]
 
     def trace(frame: FrameType, event: str, arg: Any) -> Any:
-        if "engines" not in frame.f_code.co_filename:
+        if within not in frame.f_code.co_filename:
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import copy
+import itertools
 import logging
 import operator
 import os
@@ -24,10 +26,12 @@ from langgraph.types import Command, interrupt
 
 from botwire import ConfigurationError, Memory, TransportError
 from botwire.exact import Json
-from botwire_langgraph import BotWireSaver, BotWireStore, ConcurrentRunError
-from botwire_langgraph.records import write_value
+from botwire_langgraph import BotWireSaver, BotWireStore, ConcurrentRunError, thread_cache
+from botwire_langgraph.records import Thread, write_value
 from botwire_langgraph.serializer import from_blob, to_blob
+from botwire_langgraph.thread_cache import Fences, ThreadCache, Tip
 from conftest import run_and_kill
+from tests.interrupts import Stop, cutting_in
 from tests.zygote import Zygote
 
 
@@ -536,3 +540,24 @@ def test_a_wrong_argument_is_named(saver: BotWireSaver) -> None:
         with pytest.raises(ConfigurationError, match=says):
             call()
     assert saver.list_threads() == []
+
+
+def test_an_interrupt_at_any_moment_leaves_the_cache_usable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def strike() -> None:
+        raise Stop
+
+    tip = Tip(None, Fences(), {})
+    for moment in itertools.count(1):
+        cache = ThreadCache()
+        monkeypatch.setattr(thread_cache, "_MOST_TIPS", 5)
+        for i in range(5):
+            cache.remember(Thread(str(i), "", None), tip)
+        monkeypatch.setattr(thread_cache, "_MOST_TIPS", 1)
+        with contextlib.suppress(Stop), cutting_in(moment, strike, "thread_cache") as count:
+            cache.remember(Thread("new", "", None), tip)
+        assert not cache._lock.locked()
+        if count[0] < moment:
+            break
+    assert moment > 3

@@ -133,10 +133,13 @@ class ThreadCache:
             before = self._tips.pop(key, None)
             self._weight += tip.weight - (before.weight if before else 0)
             self._tips[key] = tip
-            while len(self._tips) > _MOST_TIPS or (
-                self._weight > _MOST_BYTES and len(self._tips) > 1
-            ):
-                self._weight -= self._tips.popitem(last=False)[1].weight
+            self._shrink()
+
+    def _shrink(self) -> None:
+        # Not in the `with` block, which an interrupt of a loop could leave without releasing the
+        # lock; see `SQLiteWriter`'s module.
+        while len(self._tips) > _MOST_TIPS or (self._weight > _MOST_BYTES and len(self._tips) > 1):
+            self._weight -= self._tips.popitem(last=False)[1].weight
 
     def begin(self, thread: Thread, found: str | None, fences: Fences, loop: Any = None) -> None:
         """Records a read of the latest checkpoint, or of one requested by its id.
