@@ -9,10 +9,10 @@ handler or a finalizer). Either way a `_Flight` stays unfinished. The next step 
 connection's state tells whether the flight was committed. Batches that were not committed still
 wait. A nested call then commits them on a connection of its own.
 
-A block that holds a lock, or whose `finally` must run, has no loop in it: where a loop jumps back,
-CPython 3.12.1 and 3.13.0 do not cover the jump with the block's handlers, so an exception raised by
-a signal handler there leaves the lock held. Such loops are functions of their own, here and
-elsewhere.
+A block that holds a lock, or whose `finally` must run, has no loop in it: where a `while` with a
+condition jumps back, CPython 3.13.0 (neither 3.11 nor 3.12) does not cover the jump with the block's
+handlers, so an exception raised by a signal handler there leaves the lock held. Such loops are
+functions of their own, here and elsewhere.
 """
 
 from __future__ import annotations
