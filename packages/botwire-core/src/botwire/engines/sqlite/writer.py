@@ -10,8 +10,8 @@ connection's state tells whether the flight was committed. Batches that were not
 wait. A nested call then commits them on a connection of its own.
 
 A block that holds a lock, or whose `finally` must run, has no loop in it: where a `while` with a
-condition jumps back, CPython 3.13.0 (neither 3.11 nor 3.12) does not cover the jump with the block's
-handlers, so an exception raised by a signal handler there leaves the lock held. Such loops are
+condition jumps back, CPython 3.13.0 does not cover the jump with the block's handlers, as 3.11 and
+3.12 do, so an exception raised by a signal handler there leaves the lock held. Such loops are
 functions of their own, here and elsewhere.
 """
 
