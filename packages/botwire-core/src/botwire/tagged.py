@@ -203,13 +203,14 @@ def from_json(value: Any, *, readers: Readers = _NONE) -> Any:
 
 
 def with_floats(written: Any, value: Any) -> Any:
-    """Returns JSON that pydantic wrote of a value, with NaN and infinities where it wrote null.
+    """Returns what pydantic wrote of a value, with NaN and infinities put back.
 
-    Pydantic writes null for them wherever a field may hold anything. `to_json` keeps them.
+    Pydantic writes null for them in fields of type `Any`. `to_json` can store the result.
 
     Args:
-        written: What pydantic wrote, decoded.
-        value: The value: a model, a dataclass or a container.
+        written: What pydantic wrote, decoded: dicts, lists and scalars.
+        value: The value it was written from: a model, a dataclass or a container. Where the two
+            differ in shape, `written` is returned as it is.
     """
     if written is None:
         return value if isinstance(value, float) else None

@@ -142,7 +142,7 @@ class BotWireArtifactService(Service, BaseArtifactService):
     ) -> None:
         """Deletes a file with all its versions, if it exists: thousands of them in several steps.
 
-        The first step deletes the file for readers. If it fails later, repeat it.
+        The first step hides the file from readers. After a failure, call this again.
         """
         file = _File.of(app_name, user_id, session_id, filename)
         payloads = await self._memory.list_keys(f"{file.name}/")

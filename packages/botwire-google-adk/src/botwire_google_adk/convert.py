@@ -20,7 +20,7 @@ from botwire.tagged import from_stored, looks_tagged, to_json, with_floats
 
 FRAMEWORK = "google-adk"
 FORMAT = 1
-"""``Event.model_dump_json(exclude_none=True)``, with NaN, tagged by `botwire.tagged`.
+"""``Event.model_dump_json(exclude_none=True)`` with NaN put back, tagged by `botwire.tagged`.
 
 An event with several tool results is stored as several items; see `botwire.messages.items_of`.
 """

@@ -47,6 +47,7 @@ def to_record(node: BaseNode, path: str) -> Record:
     metadata = node_to_metadata_dict(node, remove_text=bool(text))
     written = {name: metadata.get(name) for name in map(str, node.metadata)}
     if with_floats(written, node.metadata) != written:
+        # LlamaIndex wrote null for NaN, in the content too.
         content = json.loads(metadata[_CONTENT])
         content["metadata"] = with_floats(content["metadata"], node.metadata)
         metadata[_CONTENT] = json.dumps(content)

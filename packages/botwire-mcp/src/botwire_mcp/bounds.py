@@ -51,9 +51,9 @@ def to_text(value: Any) -> str:
 
 
 def whole(message: str | bytes) -> str:
-    """Returns a message in JSON without halves of characters, which the SDK does not read.
+    """Returns a message in JSON with U+FFFD for each lone surrogate, which the SDK cannot read.
 
-    A client that cuts a text within an emoji sends half of a surrogate pair.
+    A client that cuts a text inside an emoji sends half of a surrogate pair.
 
     Raises:
         ValueError: The message is not JSON.

@@ -78,7 +78,7 @@ def mount(host: Host) -> Mount:
 
 
 def _with_whole_characters(receive: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a `receive` whose body has no half of a character; see `bounds.whole`."""
+    """Returns a `receive` whose body has no lone surrogates; see `bounds.whole`."""
     is_read = False
 
     async def received() -> Any:

@@ -41,7 +41,10 @@ def serve(namespace: str | None, **options: Any) -> None:
 
 
 def _repaired(message: SessionMessage | Exception) -> SessionMessage | Exception:
-    """Returns a message that the SDK did not read, and would not answer, if it can be repaired."""
+    """Returns a message without lone surrogates if they kept the SDK from reading it.
+
+    The SDK does not answer a message that it cannot read.
+    """
     if isinstance(message, ValidationError):
         line = message.errors(include_url=False)[0]["input"]
         with contextlib.suppress(TypeError, ValueError, RecursionError):
