@@ -23,8 +23,8 @@ from botwire.connection import Connected, ConnectionOptions
 from botwire.embedders import Embedder, check_embedder, embed
 from botwire.filters import compile_filter
 from botwire.names import check_collection
-from botwire.operations import RECORDS_PART, check_choice, check_page
-from botwire.splitting import awrite, in_batches, size_of_record
+from botwire.operations import check_choice, check_page
+from botwire.splitting import awrite_records
 
 logger = logging.getLogger("botwire.agent_framework")
 
@@ -222,8 +222,7 @@ class BotWireContextProvider(
             for i, record in enumerate(records):
                 vector = await embed(self._embedder, record.text)
                 records[i] = replace(record, embedding=vector)
-        for batch in in_batches(records, RECORDS_PART, size_of_record):
-            await awrite(batch, self._records.put)
+        await awrite_records(records, self._records.put)
 
 
 def _scope_of(user: object) -> str:

@@ -20,7 +20,7 @@ from claude_agent_sdk import (
 from botwire import AsyncHistory, ConfigurationError, ConflictError, HistoryInfo
 from botwire.arguments import check_mapping
 from botwire.connection import Connected, ConnectionOptions
-from botwire.deleting import adelete_in_steps
+from botwire.deleting import adelete_in_parts
 from botwire.names import join_parts
 from botwire.off_loop import off_loop
 from botwire.operations import read_ttl
@@ -138,7 +138,7 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
         names = [self.history_name(key)]
         if key.get("subpath") is None:
             names += [info.name for info in await self._transcripts(key)]
-        await adelete_in_steps(self.connection.async_memory, (), histories=names[::-1])
+        await adelete_in_parts(self.connection.async_memory, (), histories=names[::-1])
 
     def _history(self, key: SessionKey) -> AsyncHistory:
         return self.connection.async_memory.history(self.history_name(key), ttl=self.ttl)

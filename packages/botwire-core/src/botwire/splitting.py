@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from botwire.errors import PayloadTooLargeError
 from botwire.models import Record
+from botwire.operations import RECORDS_PART
 
 T = TypeVar("T")
 
@@ -78,3 +79,27 @@ async def awrite(batch: list[T], send: Callable[[list[T]], Awaitable[Any]]) -> N
         middle = len(batch) // 2
         await awrite(batch[:middle], send)
         await awrite(batch[middle:], send)
+
+
+def write_records(records: Iterable[Record], put: Callable[[list[Record]], Any]) -> None:
+    """Sends any number of records in order, in requests that a server accepts.
+
+    If it fails, the first ones may be stored.
+
+    Args:
+        records: The records.
+        put: Stores a few of them, such as `Records.put`.
+
+    Raises:
+        PayloadTooLargeError: A single record is too large.
+    """
+    for batch in in_batches(records, RECORDS_PART, size_of_record):
+        write(batch, put)
+
+
+async def awrite_records(
+    records: Iterable[Record], put: Callable[[list[Record]], Awaitable[Any]]
+) -> None:
+    """Like `write_records`."""
+    for batch in in_batches(records, RECORDS_PART, size_of_record):
+        await awrite(batch, put)

@@ -21,14 +21,12 @@ from botwire import (
     Record,
 )
 from botwire.connection import ConnectionOptions, takes_connection
-from botwire.splitting import awrite, in_batches, size_of_record, write
+from botwire.splitting import awrite_records, write_records
 from botwire.threads import in_thread
 from botwire_crewai.failures import Doing, Failures, logger
 from botwire_crewai.fitting import fit_tag, fit_text
 from botwire_crewai.placed import Placed
 from botwire_crewai.tenancy import Namespace, Tenancy
-
-_BATCH = 500  # chunks per request
 
 
 class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
@@ -115,16 +113,14 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
         """
         with self._told("writing"):
             records = self._connection.memory.records(self._collection)
-            for batch in in_batches(_records(self._embed(documents)), _BATCH, size_of_record):
-                write(batch, records.put)
+            write_records(_records(self._embed(documents)), records.put)
 
     async def asave(self, documents: list[str]) -> None:
         """Like `save`. The embedder, which blocks, runs in a thread."""
         with self._told("writing"):
             new = _records(await in_thread(self._embed, documents))
             records = self._connection.async_memory.records(self._collection)
-            for batch in in_batches(new, _BATCH, size_of_record):
-                await awrite(batch, records.put)
+            await awrite_records(new, records.put)
 
     def reset(self) -> None:
         """Deletes the chunks of this collection, and nothing else."""
@@ -141,8 +137,8 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
             yield
         except InvalidRequestError as error:
             self._failures.failed(doing, error)
-            # Not crew.reset_memories(): it does not know an agent's knowledge before a kickoff,
-            # which ends with this error.
+            # Not crew.reset_memories(): it resets an agent's knowledge only after a kickoff, and
+            # this error prevents the kickoff.
             named = {**self._connection.reference(), "collection_name": self.collection_name}
             arguments = ", ".join(f"{name}={value!r}" for name, value in named.items() if value)
             advice = (
@@ -159,7 +155,7 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
 
     @property
     def _collection(self) -> str:
-        # An agent's role names it, which may be a paragraph.
+        # CrewAI names an agent's knowledge after its role, which may be a paragraph.
         return f"crewai-knowledge/{fit_tag(self.collection_name or '')}"
 
     def _embed(self, texts: Sequence[str]) -> list[tuple[str, list[float]]]:

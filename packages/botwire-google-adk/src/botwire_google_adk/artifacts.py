@@ -19,7 +19,7 @@ from google.genai import types
 
 from botwire import AsyncHistory, ConfigurationError, ConflictError
 from botwire.client.encoding import encode_object
-from botwire.deleting import adelete_in_steps
+from botwire.deleting import adelete_in_parts
 from botwire.names import check_string, join_parts
 from botwire_google_adk.opening import Service
 
@@ -148,7 +148,7 @@ class BotWireArtifactService(Service, BaseArtifactService):
         payloads = await self._memory.list_keys(f"{file.name}/")
         # By number, so that a version saved meanwhile, which counts from 0 again, is not deleted.
         payloads.sort(key=lambda key: (len(key), key))
-        await adelete_in_steps(self._memory, payloads, histories=[file.name])
+        await adelete_in_parts(self._memory, payloads, histories=[file.name])
 
     async def list_versions(
         self, *, app_name: str, user_id: str, filename: str, session_id: str | None = None

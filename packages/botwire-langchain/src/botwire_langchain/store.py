@@ -10,7 +10,7 @@ from langchain_core.stores import ByteStore
 from botwire import ConfigurationError
 from botwire.client.encoding import encode_list, encode_pairs
 from botwire.connection import Connected, ConnectionOptions
-from botwire.deleting import adelete_in_steps, delete_in_steps
+from botwire.deleting import adelete_in_parts, delete_in_parts
 from botwire.names import check_prefix, check_string
 from botwire.operations import read_ttl
 from botwire.splitting import awrite, in_batches, write
@@ -70,11 +70,11 @@ class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefi
 
     def mdelete(self, keys: Sequence[str]) -> None:
         """Deletes keys that exist: all or none of a few, and many in several steps."""
-        delete_in_steps(self.connection.memory, self._inside(keys))
+        delete_in_parts(self.connection.memory, self._inside(keys))
 
     async def amdelete(self, keys: Sequence[str]) -> None:
         """Like `mdelete`."""
-        await adelete_in_steps(self.connection.async_memory, self._inside(keys))
+        await adelete_in_parts(self.connection.async_memory, self._inside(keys))
 
     def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
         """Yields the keys that start with `prefix`, in order."""

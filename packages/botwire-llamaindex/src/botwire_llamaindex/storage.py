@@ -13,7 +13,7 @@ from llama_index.core.storage.kvstore.types import BaseKVStore
 
 from botwire import ConfigurationError
 from botwire.connection import ConnectionOptions, takes_connection
-from botwire.deleting import adelete_in_steps, delete_in_steps
+from botwire.deleting import adelete_in_parts, delete_in_parts
 from botwire_llamaindex.files import Collections, SavedAsFile
 from botwire_llamaindex.kvstore import BATCH_SIZE, BotWireKVStore, key_of, split_key
 from botwire_llamaindex.place import MadeFromPlace
@@ -98,7 +98,7 @@ class BotWireDocumentStore(_OnKVStore, KVDocumentStore):
         moved = self._moved(ref_doc_id, memory.get_many(self._metadata_keys(info)))
         for id in moved:
             self.delete_document(id, raise_error=False)
-        delete_in_steps(memory, self._keys(ref_doc_id, info))
+        delete_in_parts(memory, self._keys(ref_doc_id, info))
 
     async def adelete_ref_doc(self, ref_doc_id: str, raise_error: bool = True) -> None:
         """Like `delete_ref_doc`."""
@@ -111,7 +111,7 @@ class BotWireDocumentStore(_OnKVStore, KVDocumentStore):
         moved = self._moved(ref_doc_id, await memory.get_many(self._metadata_keys(info)))
         for id in moved:
             await self.adelete_document(id, raise_error=False)
-        await adelete_in_steps(memory, self._keys(ref_doc_id, info))
+        await adelete_in_parts(memory, self._keys(ref_doc_id, info))
 
     def _metadata_keys(self, info: docstore.RefDocInfo) -> list[str]:
         return [key_of(self._metadata_collection, id) for id in info.node_ids]

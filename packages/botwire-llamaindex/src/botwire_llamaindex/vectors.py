@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Self, Unpack
 
 from llama_index.core.schema import BaseNode
@@ -18,15 +19,19 @@ from botwire import AsyncRecords, ConfigurationError, ConflictError, Match, Memo
 from botwire.arguments import check_type
 from botwire.client.encoding import encode_each
 from botwire.connection import Connection, ConnectionOptions, takes_connection
-from botwire.operations import check_count
-from botwire.splitting import awrite, in_batches, latest, size_of_record, write
+from botwire.operations import RECORDS_PART, check_count
+from botwire.splitting import (
+    awrite_records,
+    in_batches,
+    latest,
+    size_of_record,
+    write_records,
+)
 from botwire_llamaindex.nodes import Predicate, all_of, from_record, to_filter, to_record
 from botwire_llamaindex.place import PlacedStore
 from botwire_llamaindex.vector_files import SavedVectors
 
 _COLLECTION = "llamaindex"
-_BATCH = 500
-"""The number of nodes per request."""
 _PAGE = 200
 """How many records to read at a time if a predicate skips some of them."""
 _TEXT_MODES = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
@@ -103,15 +108,14 @@ class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
             InvalidRequestError: An embedding has another dimension than the collection's.
         """
         made = _made(nodes)
-        for batch in in_batches(latest(made), _BATCH, size_of_record):
-            write(batch, lambda part: self._records().put(part, keep_embedding=False))
+        write_records(latest(made), partial(self._records().put, keep_embedding=False))
         return [record.id for record in made]
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Like `add`."""
         made = _made(nodes)
-        for batch in in_batches(latest(made), _BATCH, size_of_record):
-            await awrite(batch, lambda part: self._async_records().put(part, keep_embedding=False))
+        put = partial(self._async_records().put, keep_embedding=False)
+        await awrite_records(latest(made), put)
         return [record.id for record in made]
 
     def add_missing(self, nodes: Sequence[BaseNode]) -> None:
@@ -121,7 +125,7 @@ class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
             ConflictError: The store holds a different node under one of the ids; nothing was added.
         """
         missing = []
-        for batch in in_batches(latest(_made(nodes)), _BATCH, size_of_record):
+        for batch in in_batches(latest(_made(nodes)), RECORDS_PART, size_of_record):
             there = self._records().get([record.id for record in batch], embeddings=False)
             for new, old in zip(batch, there, strict=True):
                 if old is None:
@@ -132,8 +136,7 @@ class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
                         "since the copy was made; open the store without loading, or load into an "
                         "empty namespace"
                     )
-        for batch in in_batches(missing, _BATCH, size_of_record):
-            write(batch, lambda part: self._records().put(part, keep_embedding=False))
+        write_records(missing, partial(self._records().put, keep_embedding=False))
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Deletes the nodes of a document."""

@@ -17,7 +17,7 @@ from botwire import AsyncMemory, ConflictError, Item
 from botwire.arguments import check_type
 from botwire.client.encoding import encode_each
 from botwire.connection import Connected
-from botwire.deleting import adelete_in_steps
+from botwire.deleting import adelete_in_parts
 from botwire.off_loop import off_loop
 from botwire.operations import check_count
 from botwire_pydantic_ai import convert, reading
@@ -208,7 +208,7 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
         if forks:
             return
         # The entries went with the history; these keys only say where they were.
-        await adelete_in_steps(self._memory, keys[_PART:])
+        await adelete_in_parts(self._memory, keys[_PART:])
         for used in kept.uses:
             await self._release(used)
 

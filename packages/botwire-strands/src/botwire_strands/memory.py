@@ -13,8 +13,8 @@ from botwire.arguments import check_mapping
 from botwire.client.encoding import encode_list
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_collection, to_bytes
-from botwire.operations import RECORDS_PART, check_page
-from botwire.splitting import awrite, in_batches, size_of_record
+from botwire.operations import check_page
+from botwire.splitting import awrite_records
 
 _RESULTS = 5
 
@@ -109,8 +109,7 @@ class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="nam
             for role, text in said
             if text.strip()
         ]
-        for batch in in_batches(records, RECORDS_PART, size_of_record):
-            await awrite(batch, self._records.put)
+        await awrite_records(records, self._records.put)
 
     @property
     def _records(self) -> AsyncRecords:

@@ -12,7 +12,7 @@ from strands.types.session import Session, SessionAgent, SessionMessage
 from botwire import ConflictError, History, Memory
 from botwire.arguments import check_type
 from botwire.connection import Connected, ConnectionOptions
-from botwire.deleting import delete_in_steps
+from botwire.deleting import delete_in_parts
 from botwire.names import join_parts
 from botwire.operations import check_count, read_ttl
 from botwire_strands.acting import current_run
@@ -85,7 +85,7 @@ class Repository(Connected, SessionRepository, framework="strands"):
         names = [info.name for info in self._memory.list_histories(below)]
         teams = self._memory.list_keys(join_parts(_TEAMS, session_id) + "/")
         keys = [*self._memory.list_keys(below), *teams, session]
-        delete_in_steps(self._memory, keys, histories=[session_id, *names])
+        delete_in_parts(self._memory, keys, histories=[session_id, *names])
 
     def create_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
         """Stores a new agent of a session, unless another process has just done so."""
