@@ -23,8 +23,8 @@ from botwire.client.encoding import encode_each
 from botwire.connection import ConnectionOptions, takes_connection
 from botwire.off_loop import off_loop
 from botwire.operations import check_count
-from botwire_autogen.run_record import RunRecord
 from botwire_autogen.tasks import same_task, task_messages
+from botwire_autogen.team_progress import TeamProgress
 from botwire_autogen.team_states import (
     described,
     manager_of,
@@ -126,7 +126,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         self._store = BotWireStateStore(namespace, **connection)
         self._ours = name is not None  # whether the stored state is known to be this team's
         self._version: int | None = None  # None: not loaded, or the team was left during a turn
-        self._record = RunRecord()
+        self._progress = TeamProgress()
         self._busy = False  # whether this object runs the team
         self._ended = asyncio.Event()
 
@@ -220,18 +220,19 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
     ) -> AsyncGenerator[BaseAgentEvent | BaseChatMessage | TaskResult, None]:
         if self._version is None:
             await self._load()
-        record = self._record
-        if record.running and given and not same_task(given, record.thread[record.turns[0] :]):
+        progress = self._progress
+        started = progress.thread[progress.turns[0] :] if progress.running else []
+        if progress.running and given and not same_task(given, started):
             raise ConfigurationError(
                 f"{self!r} has an unfinished run of another task: run it to its end without a "
                 "task, or abandon it"
             )
-        if not record.running:
+        if not progress.running:
             await self._validate(given)
         version, self._version = self._version, None  # reloaded until a turn is complete
         assert version is not None
         stop: str | None
-        if record.running:
+        if progress.running:
             stop = await self._replay()
         else:
             version = await self._begin(given, version)
@@ -241,7 +242,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             stop = await self._ask(1)
         while stop is None:
             reason: str | None = None
-            begin = len(record.thread)
+            begin = len(progress.thread)
             said: list[BaseAgentEvent | BaseChatMessage] = []
             # Not closed here: AutoGen's stream would wait for an agent that waits for a person.
             turn = self._team.run_stream(cancellation_token=cancellation_token)
@@ -257,18 +258,18 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
                 await self._store.check(self._key, version)
                 raise
             state = await self._state()
-            record.end_turn(begin, said)
-            stop = reason if reason != _TURN_ENDED else await self._ask(len(record.turns))
-            record.running = stop is None
+            progress.end_turn(begin, said)
+            stop = reason if reason != _TURN_ENDED else await self._ask(len(progress.turns))
+            progress.running = stop is None
             version = await self._save(state, version)
-        if record.running:  # the task itself or a replayed turn has ended the run
-            record.running = False
+        if progress.running:  # the task itself or a replayed turn has ended the run
+            progress.running = False
             version = await self._save(await self._state(), version)
         if self._condition is not None:
             await self._condition.reset()
         self._version = version
-        first = record.turns[0] + (0 if output_task_messages else len(record.turn(0)))
-        yield TaskResult(messages=self._messages(record.with_events(first)), stop_reason=stop)
+        first = progress.turns[0] + (0 if output_task_messages else len(progress.turn(0)))
+        yield TaskResult(messages=self._messages(progress.with_events(first)), stop_reason=stop)
 
     async def _validate(self, task: Sequence[BaseChatMessage]) -> None:
         """Lets the team's manager refuse a task before anything is saved."""
@@ -284,8 +285,8 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         """
         await self._load()
         assert self._version is not None
-        if self._record.running:
-            self._record.running = False
+        if self._progress.running:
+            self._progress.running = False
             self._version = await self._save(await self._state(), self._version)
 
     async def reset(self) -> None:
@@ -365,9 +366,9 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         await self._check_ours()
         saved = await self._store.claim(self._key)
         await restore(self._team, inner)
-        record = self._record = RunRecord.of(inner, run)
+        progress = self._progress = TeamProgress.of(inner, run)
         stored, version = ([], 0) if saved is None else (thread_of(saved.state), saved.version)
-        record.stored = len(stored) if record.thread[: len(stored)] == stored else 0
+        progress.stored = len(stored) if progress.thread[: len(stored)] == stored else 0
         self._version = await self._save(await self._state(), version)
 
     async def _load(self) -> None:
@@ -377,12 +378,12 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             await self._reset()
             saved = None
         if saved is None:
-            self._version, self._record = 0, RunRecord()
+            self._version, self._progress = 0, TeamProgress()
             return
         await restore(self._team, saved.state)
         self._version = saved.version
-        self._record = RunRecord.of(saved.state, saved.extra)
-        self._record.stored = len(self._record.thread)
+        self._progress = TeamProgress.of(saved.state, saved.extra)
+        self._progress.stored = len(self._progress.thread)
 
     async def _check_ours(self) -> None:
         if not self._ours:
@@ -390,7 +391,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             self._ours = True
 
     def _extra(self) -> dict[str, Any]:
-        return {"team": described(self._team), **self._record.extra()}
+        return {"team": described(self._team), **self._progress.extra()}
 
     async def _begin(self, task: Sequence[BaseChatMessage], version: int) -> int:
         """Adds the task to the thread and to each agent, as AutoGen does at the start of a run.
@@ -406,27 +407,27 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             field = "message_thread" if "message_thread" in agent else "message_buffer"
             agent[field] = [*agent[field], *dumped]
         state = {**present, "agent_states": agents}
-        await restore(self._team, state, present, self._record.thread)
-        self._record.begin(dumped)
+        await restore(self._team, state, present, self._progress.thread)
+        self._progress.begin(dumped)
         # Loading created new references to contexts that are stored on BotWire.
         return await self._save(await self._state(), version)
 
     async def _state(self) -> Mapping[str, Any]:
         """Takes what is new in the team's thread, and returns the team's state without a thread."""
-        state = await state_after(self._team, len(self._record.thread))
-        self._record.thread += thread_of(state)
+        state = await state_after(self._team, len(self._progress.thread))
+        self._progress.thread += thread_of(state)
         return with_thread(state, [])
 
     async def _save(self, state: Mapping[str, Any], version: int) -> int:
-        record = self._record
+        progress = self._progress
         version = await self._store.save(
             self._key,
-            with_thread(state, record.thread[record.stored :]),
+            with_thread(state, progress.thread[progress.stored :]),
             extra=self._extra(),
             if_version=version,
-            stored=record.stored,
+            stored=progress.stored,
         )
-        record.stored = len(record.thread)
+        progress.stored = len(progress.thread)
         return version
 
     async def _replay(self) -> str | None:
@@ -434,7 +435,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         if self._condition is not None:
             await self._condition.reset()
         stop: str | None = None
-        for turns in range(1, len(self._record.turns) + 1):
+        for turns in range(1, len(self._progress.turns) + 1):
             stop = await self._ask(turns)
             if stop is not None:
                 break
@@ -442,7 +443,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
 
     async def _ask(self, turns: int) -> str | None:
         """Returns the reason to stop after the first `turns` turns, or None."""
-        new = self._messages(self._record.turn(turns - 1))
+        new = self._messages(self._progress.turn(turns - 1))
         if self._condition is not None and (new or turns > 1):
             message = await self._condition(new)
             if message is not None:

@@ -17,7 +17,7 @@ from botwire_autogen.team_states import thread_of
 
 
 @dataclass
-class RunRecord:
+class TeamProgress:
     """The messages of a team, and the turns of its last run.
 
     Attributes:
@@ -37,12 +37,12 @@ class RunRecord:
 
     @classmethod
     def of(cls, state: Any, extra: Mapping[str, Any]) -> Self:
-        """Returns the record in a team's state and in what `extra` returned."""
+        """Returns the progress in a team's state and in what `extra` returned."""
         events = [(at, event) for at, event in from_json(extra.get("events", []))]
         return cls(thread_of(state), list(extra["turns"]), bool(extra["running"]), events)
 
     def extra(self) -> dict[str, Any]:
-        """Returns everything but the thread, in JSON's types."""
+        """Returns the turns, whether the run is unfinished, and the events, as JSON."""
         return {
             "turns": self.turns,
             "running": self.running,
