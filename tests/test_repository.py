@@ -152,3 +152,31 @@ def test_a_tool_has_a_release_of_its_own(name: str) -> None:
     for line in settings.get("dependencies", []) + settings.get("extra-dependencies", []):
         package, *_ = re.split(r"[>=\[]", line)
         assert f"\n{package}==" in pins
+
+
+def _loops_under_a_lock(tree: ast.AST) -> list[int]:
+    found: list[int] = []
+
+    def look(node: ast.AST, *, is_locked: bool) -> None:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            is_locked = False
+        elif isinstance(node, ast.With):
+            held = [ast.unparse(item.context_expr) for item in node.items]
+            is_locked = is_locked or any(name.endswith("lock") for name in held)
+        elif isinstance(node, ast.While) and is_locked:
+            found.append(node.lineno)
+        for child in ast.iter_child_nodes(node):
+            look(child, is_locked=is_locked)
+
+    look(tree, is_locked=False)
+    return found
+
+
+def test_no_block_that_holds_a_lock_has_a_loop_that_an_interrupt_may_leave(folder: Path) -> None:
+    # CPython 3.13.0 would keep the lock; see `botwire.engines.sqlite.writer`.
+    found = {
+        str(path.relative_to(folder)): loops
+        for path in folder.rglob("src/**/*.py")
+        if (loops := _loops_under_a_lock(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert not found
