@@ -22,6 +22,7 @@ from langgraph.store.base import (
     PutOp,
     SearchOp,
 )
+from langgraph.store.memory import InMemoryStore
 
 from botwire import ConfigurationError, InvalidRequestError, Memory
 from botwire.engines.sqlite import SQLiteEngine
@@ -107,6 +108,7 @@ ODD: dict[str, dict[str, Any]] = {
         ({"v": {"$gt": "e"}}, ["text"]),
         ({"v": {"$in": (5, "five")}}, ["number", "text"]),
         ({"v": {"$exists": False}}, ["missing"]),
+        ({"v": None}, ["missing", "null"]),
         ({"v.v": 5}, ["object"]),
         ({"v": {"v": 5}}, ["object"]),
         ({"v": {"v": {"$gte": 5}}}, ["object"]),
@@ -125,6 +127,28 @@ def test_a_filter_of_odd_fields_does_not_raise(
 ) -> None:
     store.batch([PutOp(("n",), key, value) for key, value in ODD.items()])
     assert sorted(keys(store.search(("n",), filter=condition))) == expected
+
+
+VALUES = (None, True, False, 1, 0, 1.0, 2, "1", "", [1], {"x": 1})
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("nested", [False, True])
+def test_values_are_equal_as_in_langgraphs_own_stores(
+    store: BotWireStore, value: Any, nested: bool
+) -> None:
+    stock = InMemoryStore()
+    stored = [{"a": one} for one in VALUES] + [{"b": 1}]
+    for one in (store, stock):
+        for number, found in enumerate(stored):
+            one.put(("n",), str(number), {"in": found} if nested else found)
+    for condition in ({"a": value}, {"a": {"$eq": value}}):
+        wanted: dict[str, Any] = {"in": condition} if nested else condition
+        found, expected = (
+            {item.key for item in one.search(("n",), filter=wanted, limit=100)}
+            for one in (store, stock)
+        )
+        assert found == expected
 
 
 def test_an_unknown_operator_says_so(store: BotWireStore) -> None:

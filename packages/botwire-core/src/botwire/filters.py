@@ -163,6 +163,19 @@ def _is_never(name: str, part: Any) -> bool:
     return name == "$not" and passes_all(part)
 
 
+def equals_in_python(field: str, value: Any) -> dict[str, Any]:
+    """Returns the filter that matches where ``found.get(field) == value`` in Python.
+
+    There, a missing field is None, and True and False are 1 and 0. Frameworks whose own stores are
+    written in Python compare so.
+    """
+    if value is None:
+        return {"$or": [{field: None}, {"$not": {field: {"$exists": True}}}]}
+    if isinstance(value, (int, float)) and value in (0, 1):
+        return {field: {"$in": [int(value), bool(value)]}}
+    return {field: {"$eq": value}}
+
+
 def equal(one: Any, other: Any) -> bool:
     """Returns whether two JSON values are equal. Unlike in Python, true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):

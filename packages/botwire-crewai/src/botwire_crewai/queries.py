@@ -13,6 +13,7 @@ from crewai.memory.types import MemoryRecord
 from botwire import BotWireError, InvalidRequestError, Match, Record
 from botwire.arguments import check_mapping
 from botwire.client.encoding import encode_each
+from botwire.filters import equals_in_python
 from botwire_crewai.convert import from_record, to_tags
 from botwire_crewai.fitting import fit_scope
 
@@ -53,18 +54,6 @@ def mismatch(
     return None if first is None or other is None else (first, other)
 
 
-def _equals(field: str, value: Any) -> dict[str, Any]:
-    """Returns the filter that matches what CrewAI compares with ``metadata.get(name) == value``.
-
-    There, a missing field is None, and True and False are 1 and 0.
-    """
-    if value is None:
-        return {"$or": [{field: None}, {"$not": {field: {"$exists": True}}}]}
-    if isinstance(value, (int, float)) and value in (0, 1):
-        return {field: {"$in": [int(value), bool(value)]}}
-    return {field: {"$eq": value}}
-
-
 def selection(
     scope: str | None,
     categories: list[str] | None,
@@ -79,8 +68,12 @@ def selection(
     if categories is not None:
         where["tags"] = to_tags(encode_each(categories, str, "categories"))
     if metadata:
-        parts = check_mapping(metadata, "metadata_filter").items()
-        where["filter"] = {"$and": [_equals(f"metadata.{name}", part) for name, part in parts]}
+        where["filter"] = {
+            "$and": [
+                equals_in_python(f"metadata.{name}", part)
+                for name, part in check_mapping(metadata, "metadata_filter").items()
+            ]
+        }
     if ids is not None:
         where["ids"] = ids
     if older_than is not None:

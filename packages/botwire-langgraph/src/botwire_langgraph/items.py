@@ -23,6 +23,7 @@ from langgraph.store.base import Item, MatchCondition, SearchItem
 from botwire import operations as ops
 from botwire.clock import to_datetime
 from botwire.exact import Json
+from botwire.filters import equals_in_python
 from botwire.names import shown
 from botwire.vectors import Vector
 from botwire_langgraph.errors import NamespaceError
@@ -161,7 +162,11 @@ def value_filter(condition: Mapping[str, Any]) -> dict[str, Any]:
 
 def _field_filters(path: str, part: Any) -> list[dict[str, Any]]:
     """Returns the conditions on a field: several if its value is an object without operators."""
-    if not isinstance(part, Mapping) or not part or not all(map(_is_field, part)):
+    if not isinstance(part, Mapping):
+        return [equals_in_python(path, _as_json(part))]
+    if part.keys() == {"$eq"} and not isinstance(part["$eq"], Mapping):
+        return [equals_in_python(path, _as_json(part["$eq"]))]
+    if not part or not all(map(_is_field, part)):
         return [{path: _as_json(part)}]
     return [one for name in part for one in _field_filters(f"{path}.{name}", part[name])]
 
