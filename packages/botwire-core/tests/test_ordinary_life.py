@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import gc
 import os
 import pickle
 import re
@@ -57,12 +58,12 @@ import asyncio, gc, sys
 from botwire import AsyncMemory, Memory
 
 def blocking():
-    memory = Memory("n", url=sys.argv[1])
+    memory = Memory(sys.argv[1], url=sys.argv[2])
     memory.set("k", 1)
     assert memory.get("k") == 1
 
 async def awaited():
-    memory = AsyncMemory("n", url=sys.argv[1])
+    memory = AsyncMemory(sys.argv[1], url=sys.argv[2])
     await memory.set("k", 1)
     assert await memory.get("k") == 1
 
@@ -70,13 +71,16 @@ blocking()
 gc.collect()
 asyncio.run(awaited())
 gc.collect()
-Memory("n", url=sys.argv[1]).get("k")
+kept = Memory(sys.argv[1], url=sys.argv[2])
+kept.get("k")
 """
 
 
-def test_nobody_has_to_close_a_client(any_url: str) -> None:
-    program = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", UNCLOSED, any_url]
-    run = subprocess.run(program, capture_output=True, text=True, check=False)
+def test_nobody_has_to_close_a_client(any_url: str, namespace: str) -> None:
+    program = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", UNCLOSED]
+    run = subprocess.run(
+        [*program, namespace, any_url], capture_output=True, text=True, check=False
+    )
     assert (run.returncode, run.stderr) == (0, "")
 
 
@@ -632,6 +636,27 @@ def test_a_call_that_cuts_into_another_has_a_client_of_its_own() -> None:
         assert again is outer
     clients.close()
     assert closed == [inner, outer]
+
+
+def test_a_client_in_a_cycle_is_closed_before_it_is_collected() -> None:
+    ended: list[bool] = []
+
+    class Client:
+        is_closed = False
+
+        def close(self) -> None:
+            self.is_closed = True
+
+        def __del__(self) -> None:
+            ended.append(self.is_closed)
+
+    cycle: list[Any] = [Client()]  # older than what closes it, so collected first
+    cycle.append(ClientPerLoop(functools.partial(cycle.__getitem__, 0), Client.close))
+    cycle[1].get()
+    del cycle[0]
+    del cycle
+    gc.collect()
+    assert ended == [True]
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

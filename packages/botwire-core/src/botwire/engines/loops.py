@@ -150,10 +150,12 @@ class ClientPerLoop(Generic[T]):
         self._close = close
         self._abandon = abandon
         self._survives_interrupts = survives_interrupts
-        self._clients: dict[bool, T] = {}  # by whether it is the main thread's own
-        self._process = os.getpid()
+        self._kept = _Kept(close)
         self.renew()
         renew_in_child(self)
+        # Not `__del__`: in a reference cycle, a client's socket may be collected before this object
+        # and warn that it is not closed. A finalizer runs before anything of a cycle is collected.
+        weakref.finalize(self, self._kept.close)
 
     def renew(self) -> None:
         """Replaces the locks; a child does so after a fork."""
@@ -162,18 +164,18 @@ class ClientPerLoop(Generic[T]):
 
     def get(self) -> T:
         """Returns the client of this thread."""
-        own = self._has_own()
-        client = self._clients.get(own)
-        if client is None or self._process != os.getpid():
+        own, kept = self._has_own(), self._kept
+        client = kept.clients.get(own)
+        if client is None or kept.process != os.getpid():
             client = None  # a dropped client is gone at once
             with self._lock:
-                if self._process != os.getpid():
-                    self._drop(*self._clients)  # the parent still uses them
-                    self._process = os.getpid()
-                client = self._clients.get(own)
+                if kept.process != os.getpid():
+                    self._drop(*kept.clients)  # the parent still uses them
+                    kept.process = os.getpid()
+                client = kept.clients.get(own)
                 if client is None:
                     with no_fork:  # httpx imports its parts when they are first used
-                        client = self._clients[own] = self._make()
+                        client = kept.clients[own] = self._make()
         return client
 
     def _has_own(self) -> bool:
@@ -186,11 +188,11 @@ class ClientPerLoop(Generic[T]):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # about sockets that were not closed
             for own in owns:
-                self._clients.pop(own, None)
+                self._kept.clients.pop(own, None)
 
     def _drop_own(self) -> None:
         """Drops the main thread's client; closing it might wait for a lock that nobody holds."""
-        client = self._clients.get(True)
+        client = self._kept.clients.get(True)
         try:
             self._abandon_if_any(client)
         except BaseException:  # a second interrupt
@@ -244,13 +246,33 @@ class ClientPerLoop(Generic[T]):
     def close(self) -> None:
         """Closes the clients, if any. The next `get` makes a new one."""
         with self._lock:
-            clients = [self._clients.pop(own) for own in list(self._clients)]
-        if self._process == os.getpid():
-            for client in clients:
-                self._close(client)
+            clients = self._kept.take()
+        for client in clients:
+            self._close(client)
 
-    def __del__(self) -> None:
-        self.close()
+
+class _Kept(Generic[T]):
+    """The clients of a `ClientPerLoop`, which are closed after it has gone.
+
+    Attributes:
+        clients: By whether a client is the main thread's own.
+        process: The process that made them.
+    """
+
+    def __init__(self, close: Callable[[T], Any]) -> None:
+        self._close = close
+        self.clients: dict[bool, T] = {}
+        self.process = os.getpid()
+
+    def take(self) -> list[T]:
+        """Returns the clients to close, and forgets all; a forked child closes none."""
+        clients = [self.clients.pop(own) for own in list(self.clients)]
+        return clients if self.process == os.getpid() else []
+
+    def close(self) -> None:
+        """Closes the clients."""
+        for client in self.take():
+            self._close(client)
 
 
 def _interrupt_in(error: BaseException, handled: BaseException | None) -> BaseException | None:
