@@ -77,7 +77,7 @@ kept.get("k")
 
 
 def test_nobody_has_to_close_a_client(any_url: str, namespace: str) -> None:
-    program = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", UNCLOSED]
+    program = [sys.executable, "-W", "error::ResourceWarning", "-c", UNCLOSED]
     run = subprocess.run(
         [*program, namespace, any_url], capture_output=True, text=True, check=False
     )
