@@ -69,6 +69,7 @@ def test_any_stream_in_any_pieces_is_the_same_messages(seed: int) -> None:
         Frame(Opcode.TEXT, b"x" * 101).serialize(mask=True),
         Frame(Opcode.CLOSE, b"").serialize(mask=True),
     ],
+    ids=["not masked", "a reserved bit", "too long", "closing"],  # each process masks differently
 )
 def test_what_needs_a_closer_look_is_left_to_the_state_machine(sent: bytes) -> None:
     assert Splitter(masked, 100).split(sent) == [(OTHER, sent)]
