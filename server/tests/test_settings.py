@@ -54,6 +54,16 @@ def test_the_store_of_the_environment_is_served_if_it_is_a_database() -> None:
     assert (settings.database, sources["database"]) == ("sqlite:///y.db", "BOTWIRE_DATABASE")
 
 
+def test_a_key_is_created_in_the_store_of_the_environment_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("BOTWIRE_DATABASE", raising=False)
+    monkeypatch.setenv("BOTWIRE_URL", f"sqlite:///{tmp_path / 'memory.db'}")
+    assert main(["keys", "create"]) == 0
+    assert (tmp_path / "memory.db").exists()
+    assert f"of sqlite:///{tmp_path / 'memory.db'} may" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ", "says"),
     [
