@@ -28,7 +28,7 @@ from botwire_llamaindex import (
     PersistentChatMemory,
     import_chat_store,
 )
-from botwire_llamaindex.blocks import facts_key
+from botwire_llamaindex.facts import facts_key
 from tests.clients import later
 from tests.zygote import Zygote
 

@@ -1,40 +1,44 @@
-"""Memory blocks: finding a process's blocks again for its contexts, and storing learned facts.
-
-LlamaIndex does neither: a reused context loses a memory that has blocks, and the facts that a
-`FactExtractionMemoryBlock` has found end with the process.
-"""
+"""The memory blocks of a conversation: they receive its old messages; what they learn is stored."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory import FactExtractionMemoryBlock
 from llama_index.core.memory.memory import BaseMemoryBlock
 
 from botwire import AsyncMemory, ConfigurationError, ConflictError
 from botwire.connection import Connection
-from botwire_llamaindex.kvstore import CLAIMS, FACTS, key_of
+from botwire.names import join_parts
+from botwire_llamaindex.facts import (
+    facts_key,
+    facts_of,
+    forget_facts,
+    merge_facts,
+    renew_facts,
+    take_facts,
+)
+from botwire_llamaindex.kvstore import CLAIMS, key_of
 from botwire_llamaindex.recall import BotWireMemoryBlock
 
-Blocks = Sequence[BaseMemoryBlock[Any]]
-Facts = dict[str, list[str]]
-"""The facts of each block, by the block's name."""
-
-CLAIM_SECONDS = 120.0
-"""How long a writer that passes messages to memory blocks keeps others from doing the same; a block
-may ask a model for each batch."""
-
+_CLAIM_SECONDS = 120.0  # a block may ask a model for each batch
 _REMEMBERED = 1_000
 _known: OrderedDict[tuple[str | None, ...], Any] = OrderedDict()
 _lock = threading.Lock()
 
 
 def remember_owner(conversation: tuple[str | None, ...], memory: Any) -> None:
-    """Remembers a memory with blocks, for contexts that only refer to its conversation."""
+    """Remembers a memory with blocks, for contexts that only refer to its conversation.
+
+    LlamaIndex does not: a reused context loses a memory that has blocks.
+    """
     with _lock:
         _known[conversation] = memory
         _known.move_to_end(conversation)
@@ -57,102 +61,131 @@ def find_owner(conversation: tuple[str | None, ...], names: Sequence[str]) -> An
     return memory
 
 
-def own_blocks(
-    blocks: list[BaseMemoryBlock[Any]],
-    owned: list[BaseMemoryBlock[Any]],
-    connection: Connection,
-    session_id: str,
-    ttl: float | None,
-) -> None:
-    """Replaces the blocks that learn with copies for one conversation, in place.
+@dataclass
+class Owned:
+    """What a memory object knows of its blocks.
 
-    An application creates a block once and a memory per user. What the block learns from one user
-    must not reach another.
+    Attributes:
+        blocks: The blocks that belong to its conversation.
+        has_stored_facts: Whether the store had facts of them when they were last read or written.
+    """
+
+    blocks: list[BaseMemoryBlock[Any]] = field(default_factory=list)
+    has_stored_facts: bool = False
+
+
+@dataclass(frozen=True)
+class ConversationBlocks:
+    """The memory blocks of a conversation.
 
     Args:
-        blocks: The blocks of a memory.
-        owned: The copies that the memory has made, to which this adds.
+        blocks: The memory's list of blocks, which an application may extend.
+        owned: What the memory object knows of them.
         connection: The connection to the memory's store.
         session_id: The conversation.
-        ttl: The conversation's time to live.
-    """
-    for i, block in enumerate(blocks):
-        if any(block is one for one in owned):
-            continue
-        if isinstance(block, FactExtractionMemoryBlock):
-            blocks[i] = block.model_copy(update={"facts": list(block.facts)})
-        elif isinstance(block, BotWireMemoryBlock):
-            blocks[i] = block.owned_by(connection, session_id, ttl)
-        owned.append(blocks[i])
-
-
-def recalling(blocks: Blocks) -> list[BotWireMemoryBlock]:
-    """Returns the blocks that store messages on BotWire."""
-    return [block for block in blocks if isinstance(block, BotWireMemoryBlock)]
-
-
-def claim_key(session_id: str) -> str:
-    """Returns the key that exists while memory blocks receive messages of a session."""
-    return key_of(CLAIMS, session_id)
-
-
-def facts_key(session_id: str) -> str:
-    """Returns the key that stores the facts of a session."""
-    return key_of(FACTS, session_id)
-
-
-def facts_of(blocks: Blocks) -> Facts:
-    """Returns a copy of the facts that blocks hold."""
-    return {block.name: list(block.facts) for block in _learning(blocks)}
-
-
-def take_facts(blocks: Blocks, stored: Facts) -> None:
-    """Replaces the facts that blocks hold with the stored ones."""
-    for block in _learning(blocks):
-        if block.name in stored:
-            block.facts = list(stored[block.name])
-
-
-def forget_facts(blocks: Blocks) -> None:
-    """Removes all facts from the blocks."""
-    for block in _learning(blocks):
-        block.facts = []
-
-
-def merge_facts(before: Facts, after: Facts) -> Callable[[Facts], Facts]:
-    """Returns a function that updates stored facts with what this process has learned.
-
-    Facts that another process has learned meanwhile stay.
-
-    Args:
-        before: The facts that this process had read.
-        after: The facts that it knows now.
+        ttl: The conversation's time to live in seconds.
     """
 
-    def merge(stored: Facts) -> Facts:
-        merged = dict(stored)
-        for name, facts in after.items():
-            known = {*facts, *before.get(name, ())}
-            merged[name] = [*facts, *(fact for fact in stored.get(name, ()) if fact not in known)]
-        return merged
+    blocks: list[BaseMemoryBlock[Any]]
+    owned: Owned
+    connection: Connection
+    session_id: str
+    ttl: float | None
 
-    return merge
+    @property
+    def scope(self) -> str:
+        """The id of the conversation for blocks, unique across namespaces.
 
+        Two namespaces may each have a session of the same name, and share a vector store.
+        """
+        return join_parts(self.connection.namespace, self.session_id)
 
-async def renew_facts(memory: AsyncMemory, session_id: str, ttl: float) -> None:
-    """Extends the life of a session's facts to that of its messages, after a message was written.
+    @property
+    def facts_key(self) -> str:
+        """The key that stores what the blocks have learned."""
+        return facts_key(self.session_id)
 
-    Args:
-        memory: The memory that holds the facts.
-        session_id: The session.
-        ttl: Seconds until the facts expire.
-    """
-    key = facts_key(session_id)
-    entry = await memory.entry(key)
-    if entry is not None:
-        with suppress(ConflictError):  # another process has just written the facts and renews them
-            await memory.set(key, entry.value, ttl=ttl, if_version=entry.version)
+    def own(self) -> None:
+        """Replaces the blocks that learn with copies for this conversation, in place.
 
+        An application creates a block once and a memory per user. What the block learns from one
+        user must not reach another.
+        """
+        for i, block in enumerate(self.blocks):
+            if any(block is one for one in self.owned.blocks):
+                continue
+            if isinstance(block, FactExtractionMemoryBlock):
+                self.blocks[i] = block.model_copy(update={"facts": list(block.facts)})
+            elif isinstance(block, BotWireMemoryBlock):
+                self.blocks[i] = block.owned_by(self.connection, self.session_id, self.ttl)
+            self.owned.blocks.append(self.blocks[i])
 
-def _learning(blocks: Blocks) -> list[FactExtractionMemoryBlock]:
-    return [block for block in blocks if isinstance(block, FactExtractionMemoryBlock)]
+    async def recall(self) -> None:
+        """Gives the blocks the facts that are stored."""
+        self.own()
+        if facts_of(self.blocks):
+            stored = await self._memory.get(self.facts_key)
+            if stored is not None:
+                take_facts(self.blocks, stored)
+            elif self.owned.has_stored_facts:  # another process has deleted the facts
+                forget_facts(self.blocks)
+            self.owned.has_stored_facts = stored is not None
+
+    @asynccontextmanager
+    async def claim(self) -> AsyncIterator[bool]:
+        """Yields whether the caller may pass messages to the blocks; others may not meanwhile.
+
+        The blocks get each message once, whichever object, task or process adds messages. A writer
+        that finds the claim taken leaves the rest to the next write. If the holder of the claim
+        dies, the claim expires.
+        """
+        key = key_of(CLAIMS, self.session_id)
+        version: int | None = None
+        with suppress(ConflictError):
+            version = await self._memory.set(key, None, ttl=_CLAIM_SECONDS, if_version=0)
+        try:
+            yield version is not None
+        finally:
+            if version is not None:
+                with suppress(ConflictError):
+                    await self._memory.delete(key, if_version=version)
+
+    async def give(self, messages: list[ChatMessage]) -> None:
+        """Passes messages to the blocks, and stores the facts that they learn from them."""
+        await self.recall()
+        before = facts_of(self.blocks)
+        blocks = (
+            block.aput(messages, from_short_term_memory=True, session_id=self.scope)
+            for block in self.blocks
+        )
+        await asyncio.gather(*blocks)
+        if (after := facts_of(self.blocks)) != before:
+            await self._memory.update(self.facts_key, merge_facts(before, after), default={})
+            self.owned.has_stored_facts = True
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Extends the life of what the blocks have stored to that of the conversation."""
+        if self.ttl is not None and facts_of(self.blocks):
+            await renew_facts(self._memory, self.session_id, self.ttl)
+        for block in self._recalling():
+            await block.arenew()
+
+    def reset(self) -> None:
+        """Removes what the blocks know; the caller deletes the stored facts."""
+        forget_facts(self.blocks)
+        for block in self._recalling():
+            block.reset()
+
+    async def areset(self) -> None:
+        """Like `reset`."""
+        forget_facts(self.blocks)
+        for block in self._recalling():
+            await block.areset()
+
+    @property
+    def _memory(self) -> AsyncMemory:
+        return self.connection.async_memory
+
+    def _recalling(self) -> list[BotWireMemoryBlock]:
+        return [block for block in self.blocks if isinstance(block, BotWireMemoryBlock)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -23,27 +21,18 @@ from llama_index.core.utils import get_tokenizer
 from pydantic import Field, PrivateAttr
 
 import botwire
-from botwire import AsyncHistory, AsyncMemory, ConflictError
+from botwire import AsyncHistory, AsyncMemory
 from botwire.arguments import check_type
 from botwire.client.encoding import encode_each
 from botwire.connection import ConnectionOptions, check_named
-from botwire.names import join_parts
 from botwire.off_loop import off_loop
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.async_store import BotWireAsyncChatStore, read_status
 from botwire_llamaindex.blocks import (
-    CLAIM_SECONDS,
-    claim_key,
-    facts_key,
-    facts_of,
+    ConversationBlocks,
+    Owned,
     find_owner,
-    forget_facts,
-    merge_facts,
-    own_blocks,
-    recalling,
     remember_owner,
-    renew_facts,
-    take_facts,
 )
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.kept import Kept
@@ -97,9 +86,8 @@ class BotWireMemory(FoundAgain, Memory):
     sql_store: BotWireAsyncChatStore = Field(default_factory=BotWireAsyncChatStore, exclude=True)
     session_id: str = DEFAULT_CHAT_STORE_KEY
 
-    _facts_stored: bool = PrivateAttr(default=False)
     _kept: Kept = PrivateAttr(default_factory=Kept)
-    _owned: list[BaseMemoryBlock[Any]] = PrivateAttr(default_factory=list)
+    _owned: Owned = PrivateAttr(default_factory=Owned)
 
     def __init__(
         self,
@@ -125,14 +113,9 @@ class BotWireMemory(FoundAgain, Memory):
         store = store_at(BotWireAsyncChatStore, sql_store, namespace, options, ttl)
         super().__init__(token_limit=token_limit, sql_store=store, **fields)
         count_tokens(self.tokenizer_fn, "")  # fails here, and not after a message was stored
-        self._own_blocks()
+        self._blocks().own()
         if self.memory_blocks:
             remember_owner(self._conversation(), self)
-
-    def _own_blocks(self) -> None:
-        """Replaces the blocks that learn with copies, also those that were added since."""
-        store = self.sql_store
-        own_blocks(self.memory_blocks, self._owned, store.connection, self.session_id, store.ttl)
 
     @classmethod
     def class_name(cls) -> str:
@@ -269,13 +252,6 @@ class BotWireMemory(FoundAgain, Memory):
             tokenizer_fn=find_tokenizer(data),
         )
 
-    def _scope(self) -> str:
-        """Returns the id of this conversation for memory blocks, unique across namespaces.
-
-        Two namespaces may each have a session of the same name, and share a vector store.
-        """
-        return join_parts(self.sql_store.connection.namespace, self.session_id)
-
     def _conversation(self) -> tuple[str | None, ...]:
         return (self.sql_store.namespace, self.sql_store.url, self.session_id)
 
@@ -285,7 +261,7 @@ class BotWireMemory(FoundAgain, Memory):
         input: str | ChatMessage | None = None,  # noqa: A002 - named by LlamaIndex
         **block_kwargs: Any,
     ) -> dict[str, Any]:
-        block_kwargs.setdefault("session_id", self._scope())
+        block_kwargs.setdefault("session_id", self._blocks().scope)
         asked = chat_history
         if input is not None:
             said = ChatMessage(role="user", content=input) if isinstance(input, str) else input
@@ -317,7 +293,7 @@ class BotWireMemory(FoundAgain, Memory):
         """
         history = self._async_history()
         if self.memory_blocks:
-            await self._recall_facts()
+            await self._blocks().recall()
             messages = await super().aget(input, **block_kwargs)
             oldest, may_call = next((one.seq for one in await history.read(limit=1)), 0), True
         else:
@@ -371,7 +347,8 @@ class BotWireMemory(FoundAgain, Memory):
 
     async def _aput_away(self) -> None:
         """Archives the oldest messages if there are too many, after memory blocks accept them."""
-        await self._renew_blocks()
+        blocks = self._blocks()
+        await blocks.renew()
         history = self._async_history()
         up_to = (await self._aqueue()).archive_up_to()
         if up_to is None:
@@ -379,57 +356,14 @@ class BotWireMemory(FoundAgain, Memory):
         if not self.memory_blocks:
             await history.archive(up_to)
             return
-        # The blocks get each message once, whichever object, task or process adds messages. A
-        # writer that finds the claim taken leaves the rest to the next write. If the holder of the
-        # claim dies, the claim expires.
-        claim = claim_key(self.session_id)
-        memory = self._async_memory()
-        try:
-            version = await memory.set(claim, None, ttl=CLAIM_SECONDS, if_version=0)
-        except ConflictError:
-            return
-        try:
+        async with blocks.claim() as is_ours:
+            if not is_ours:
+                return
             up_to = (await self._aqueue()).archive_up_to()  # another writer may have just archived
             if up_to is not None:
-                await self._give_to_blocks(up_to)
+                found = await off_loop(from_items, await history.read())
+                await blocks.give([message for seq, message in found if seq <= up_to])
                 await history.archive(up_to)
-        finally:
-            with contextlib.suppress(ConflictError):
-                await memory.delete(claim, if_version=version)
-
-    async def _give_to_blocks(self, up_to: int) -> None:
-        """Passes the messages that are about to be archived to the memory blocks."""
-        items = await self._async_history().read()
-        found = await off_loop(from_items, items)
-        flushed = [message for seq, message in found if seq <= up_to]
-        await self._recall_facts()
-        before = facts_of(self.memory_blocks)
-        blocks = (
-            block.aput(flushed, from_short_term_memory=True, session_id=self._scope())
-            for block in self.memory_blocks
-        )
-        await asyncio.gather(*blocks)
-        if (after := facts_of(self.memory_blocks)) != before:
-            key = facts_key(self.session_id)
-            await self._async_memory().update(key, merge_facts(before, after), default={})
-            self._facts_stored = True
-            await self._renew_blocks()
-
-    async def _renew_blocks(self) -> None:
-        if self.sql_store.ttl is not None and facts_of(self.memory_blocks):
-            await renew_facts(self._async_memory(), self.session_id, self.sql_store.ttl)
-        for block in recalling(self.memory_blocks):
-            await block.arenew()
-
-    async def _recall_facts(self) -> None:
-        self._own_blocks()
-        if facts_of(self.memory_blocks):
-            stored = await self._async_memory().get(facts_key(self.session_id))
-            if stored is not None:
-                take_facts(self.memory_blocks, stored)
-            elif self._facts_stored:  # another process has deleted the facts
-                forget_facts(self.memory_blocks)
-            self._facts_stored = stored is not None
 
     def put(self, message: ChatMessage) -> None:
         """Like `aput`."""
@@ -451,24 +385,22 @@ class BotWireMemory(FoundAgain, Memory):
 
     def reset(self) -> None:
         """Deletes the conversation with its archived messages and the facts learned from it."""
+        blocks = self._blocks()
         with self.sql_store.connection.memory.transaction() as transaction:
             transaction.history(self.session_id).clear()
-            transaction.delete(facts_key(self.session_id))
-        forget_facts(self.memory_blocks)
-        for block in recalling(self.memory_blocks):
-            block.reset()
+            transaction.delete(blocks.facts_key)
+        blocks.reset()
 
     async def areset(self, status: MessageStatus | None = None) -> None:
         """Like `reset`; with a status, deletes only the active or only the archived messages."""
         if status is not None:
             await super().areset(status)
             return
+        blocks = self._blocks()
         async with self._async_memory().transaction() as transaction:
             transaction.history(self.session_id).clear()
-            transaction.delete(facts_key(self.session_id))
-        forget_facts(self.memory_blocks)
-        for block in recalling(self.memory_blocks):
-            await block.areset()
+            transaction.delete(blocks.facts_key)
+        await blocks.areset()
 
     def _queue(self) -> Queue:
         queue = self._empty_queue()
@@ -503,6 +435,12 @@ class BotWireMemory(FoundAgain, Memory):
         others = int(super()._estimate_token_count(media_of(message_or_blocks)))
         texts = texts_of(message_or_blocks)
         return others + sum(count_tokens(self.tokenizer_fn, text) for text in texts)
+
+    def _blocks(self) -> ConversationBlocks:
+        store = self.sql_store
+        return ConversationBlocks(
+            self.memory_blocks, self._owned, store.connection, self.session_id, store.ttl
+        )
 
     def _async_memory(self) -> AsyncMemory:
         return self.sql_store.connection.async_memory
