@@ -1,7 +1,8 @@
 """Checks types, each adapter's against its own framework: ``check_types.py [PATH…]``.
 
 mypy is installed in the default environment only. It runs once per environment, on the code that
-belongs to it, and once more on the benchmarks that run there.
+belongs to it, and once more on the benchmarks that run there. The core and the server are also
+checked as on Windows, whose standard library lacks some functions.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from environments import ROOT
 
 CHECKED = ("packages/*/src", "server/src", "scripts", "benchmarks/**/*.py")
 BENCHMARKS = ROOT / "benchmarks"
+WINDOWS = "win32"
 
 
 class Group(NamedTuple):
@@ -28,24 +30,34 @@ class Group(NamedTuple):
         environment: Where the imported frameworks are.
         are_benchmarks: Whether the files are benchmarks. They import each other by the name of
             their folder, and helpers from the tests, which are not checked.
+        platform: The system on which it runs, in the words of `sys.platform`.
     """
 
     environment: str
     are_benchmarks: bool
+    platform: str = sys.platform
 
     @classmethod
-    def of(cls, path: Path) -> Group:
-        """Returns the group of a file or folder."""
+    def of(cls, path: Path) -> list[Group]:
+        """Returns the groups of a file or folder."""
         if BENCHMARKS in path.parents:
-            return cls(environments.environment_of_program(path), True)
-        return cls(environments.environment_of(path), False)
+            return [cls(environments.environment_of_program(path), True)]
+        group = cls(environments.environment_of(path), False)
+        if group.environment == environments.DEFAULT and "src" in path.relative_to(ROOT).parts:
+            return [group, group._replace(platform=WINDOWS)]
+        return [group]
+
+    def __str__(self) -> str:
+        text = f"{self.environment}, benchmarks" if self.are_benchmarks else self.environment
+        return text if self.platform == sys.platform else f"{text}, {self.platform}"
 
 
 def groups(paths: Sequence[Path]) -> dict[Group, list[Path]]:
     """Returns the paths to check in each run of mypy."""
     found: dict[Group, list[Path]] = {}
     for path in paths:
-        found.setdefault(Group.of(path), []).append(path)
+        for group in Group.of(path):
+            found.setdefault(group, []).append(path)
     return found
 
 
@@ -53,6 +65,8 @@ def check(group: Group, paths: Sequence[Path]) -> subprocess.CompletedProcess[st
     """Checks files and folders with the frameworks of an environment."""
     python = environments.python(group.environment)
     cache = f".cache/mypy/{group.environment}"
+    if group.platform != sys.platform:
+        cache += f"-{group.platform}"
     modules = []
     if group.are_benchmarks:
         cache += "-benchmarks"
@@ -60,7 +74,7 @@ def check(group: Group, paths: Sequence[Path]) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--python-executable", python),
-            *("--cache-dir", cache, *modules, *map(str, paths)),
+            *("--platform", group.platform, "--cache-dir", cache, *modules, *map(str, paths)),
         ],
         cwd=ROOT,
         capture_output=True,
@@ -79,8 +93,7 @@ def main(arguments: Sequence[str]) -> int:
     for group, done in checks.items():
         result = done.result()
         code = code or result.returncode
-        what = f"{group.environment}, benchmarks" if group.are_benchmarks else group.environment
-        print(f"{what}: {result.stdout.strip()}{result.stderr.strip()}")
+        print(f"{group}: {result.stdout.strip()}{result.stderr.strip()}")
     return code
 
 

@@ -104,6 +104,28 @@ async def test_a_lone_worker_accepts_all_who_wait_and_one_of_several_its_share(
 
 
 @pytest.mark.anyio
+async def test_an_event_loop_that_does_not_watch_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the one of Windows."""
+
+    def watch(*_: object) -> None:
+        raise NotImplementedError
+
+    Counted.count = 0
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with monkeypatch.context() as of_windows:
+            of_windows.setattr(loop, "add_reader", watch)
+            acceptor = Acceptor(listener, Counted, None, NEW, NEW)
+            for _ in range(3):
+                reader, writer = await asyncio.open_connection(*listener.getsockname())
+                assert await reader.read() == b""
+                writer.close()
+            acceptor.close()
+            await acceptor.wait_closed()
+        assert Counted.count == 3
+
+
+@pytest.mark.anyio
 async def test_who_was_accepted_before_the_end_is_connected() -> None:
     """uvicorn tells only those who are connected that the server stops."""
     Counted.count = 0

@@ -6,6 +6,8 @@ import asyncio
 import copy
 import gc
 import operator
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -458,3 +460,9 @@ def test_a_run_that_was_killed_keeps_others_waiting_for_its_lease_at_most(
     elsewhere.wait()
     answering(saver).invoke({"messages": ["next"]}, THREAD)  # which is not refused
     assert texts(saver)[-2:] == ["next", "answer"]
+
+
+def test_it_can_be_imported_where_no_process_forks() -> None:
+    """As on Windows."""
+    program = "import os; del os.fork, os.register_at_fork; import botwire_langgraph"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -40,8 +40,10 @@ def hook(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     """Runs a hook; returns its status, its answer, and its error output."""
 
     def run(event: Any, *options: str) -> tuple[int, Any, str]:
-        text = event if isinstance(event, str) else json.dumps(event)
-        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        text = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False)
+        # Claude Code writes UTF-8; Python on Windows would read another encoding.
+        stdin = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="cp1252")
+        monkeypatch.setattr("sys.stdin", stdin)
         status = main(["hook", "--url", url, "-N", "n", *options])
         printed = capsys.readouterr()
         return status, json.loads(printed.out) if printed.out else None, printed.err

@@ -48,6 +48,7 @@ class Acceptor:
         self._tls = tls
         self._at_once = at_once
         self._opening: set[asyncio.Task[object]] = set()
+        self._accepting: asyncio.Task[None] | None = None
         self._is_closed = False
         listener.setblocking(False)
         listener.listen(backlog)
@@ -55,7 +56,10 @@ class Acceptor:
 
     def _start(self) -> None:
         if not self._is_closed:
-            self._loop.add_reader(self._listener, self._accept)
+            try:
+                self._loop.add_reader(self._listener, self._accept)
+            except NotImplementedError:  # on Windows, event loops watch operations, not sockets
+                self._accepting = self._loop.create_task(self._accept_one_by_one())
 
     def _accept(self) -> None:
         for _ in range(self._at_once):
@@ -71,10 +75,25 @@ class Acceptor:
                 self._loop.remove_reader(self._listener)
                 self._loop.call_later(_PAUSE_SECONDS, self._start)
                 return
-            connection.setblocking(False)
-            opening = self._loop.create_task(self._open(connection))
-            self._opening.add(opening)
-            opening.add_done_callback(self._opening.discard)
+            self._begin(connection)
+
+    async def _accept_one_by_one(self) -> None:
+        while True:
+            try:
+                connection, _ = await self._loop.sock_accept(self._listener)
+            except ConnectionError:
+                continue
+            except OSError as error:
+                logger.error("no connection can be accepted: %s", error)  # noqa: TRY400
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            self._begin(connection)
+
+    def _begin(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        opening = self._loop.create_task(self._open(connection))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
 
     async def _open(self, connection: socket.socket) -> None:
         try:
@@ -86,7 +105,10 @@ class Acceptor:
         """Stops accepting connections."""
         if not self._is_closed:
             self._is_closed = True
-            self._loop.remove_reader(self._listener)
+            if self._accepting is None:
+                self._loop.remove_reader(self._listener)
+            else:
+                self._accepting.cancel()
 
     async def wait_closed(self) -> None:
         """Waits until the accepted connections are open; drops those that take long (TLS)."""

@@ -118,7 +118,7 @@ def _hand_to_owner(path: Path) -> None:
 
     Root usually creates the first key of a service, before the service starts.
     """
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+    if sys.platform == "win32" or os.geteuid() != 0:
         return
     folder = path.resolve().parent.stat()
     for suffix in ("", "-wal", "-shm", "-turns"):
@@ -129,7 +129,9 @@ def _hand_to_owner(path: Path) -> None:
 def _who() -> str:
     try:
         return f"command line of {getpass.getuser()}"
-    except (OSError, KeyError):  # a user without a name, as in many containers
+    except (OSError, KeyError, ImportError):  # a user without a name, as in many containers
+        if sys.platform == "win32":
+            return "command line"
         return f"command line of user {os.getuid()}"
 
 

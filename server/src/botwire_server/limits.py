@@ -15,19 +15,20 @@ import hashlib
 import mmap
 import os
 import struct
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from botwire.errors import ConfigurationError, QuotaExceededError
 from botwire.operations.terms import BatchTerms, UsageReport
 from botwire.places import Place, without_password
 
-try:
+if sys.platform == "win32":
+    fcntl: Any = None
+else:
     import fcntl
-except ImportError:  # Windows, where one process serves
-    fcntl = None  # type: ignore[assignment]
 
 _WINDOW = 60.0
 _SLOT = struct.Struct("=Qd")  # a hash of the subject, and when its quota is full again
@@ -123,7 +124,7 @@ class RateTable:
 
     @contextlib.contextmanager
     def _locked(self, at: int) -> Iterator[None]:
-        if fcntl is None:
+        if fcntl is None:  # Windows, where one process serves
             yield
             return
         fcntl.lockf(self._file, fcntl.LOCK_EX, _BYTES, at)

@@ -24,6 +24,7 @@ from botwire.places import (
     URL_VARIABLE,
     Place,
     default_path,
+    file_url,
     find_place,
     without_password,
 )
@@ -227,7 +228,7 @@ class Settings:
         Raises:
             ConfigurationError: `database` is not a URL of a database.
         """
-        place = find_place(self.database or f"sqlite:///{default_path()}")
+        place = find_place(self.database or file_url(default_path()))
         if place.scheme in ("http", "https"):
             raise ConfigurationError("database must be a sqlite or postgresql URL, not a server's")
         return place

@@ -44,6 +44,7 @@ START_SECONDS = 60.0
 PROGRAM = (sys.executable, "-m", "botwire_server.hosting")
 """The command line of a worker."""
 
+_HANG_UP = getattr(signal, "SIGHUP", -1)  # missing on Windows, where there are no workers
 _MISSED = 15  # consecutive missing lines after which the supervisor replaces a worker
 _RETRY_SECONDS = 1.0  # before replacing a worker that died before it served
 
@@ -165,7 +166,7 @@ class Supervisor:
                 ) from None
             if kind == "exit":
                 raise ConfigurationError("a worker could not start: the log above says why")
-            if kind == "signal" and what != signal.SIGHUP:
+            if kind == "signal" and what != _HANG_UP:
                 self._events.put((kind, what))
                 return
         print(self._greeting, flush=True)  # noqa: T201 - the program that started it waits for this
@@ -178,7 +179,7 @@ class Supervisor:
             except queue.Empty:
                 self._end_hung()
                 continue
-            if kind == "signal" and what == signal.SIGHUP:
+            if kind == "signal" and what == _HANG_UP:
                 self._replace_all()
             elif kind == "signal":
                 return
@@ -235,7 +236,7 @@ class Supervisor:
 @contextlib.contextmanager
 def _signals(events: queue.SimpleQueue[Any]) -> Iterator[None]:
     """Turns signals into events during a block."""
-    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    wanted = (signal.SIGTERM, signal.SIGINT, _HANG_UP)
     before = {
         number: signal.signal(number, lambda number, _: events.put(("signal", number)))
         for number in wanted

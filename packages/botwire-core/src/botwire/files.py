@@ -1,10 +1,15 @@
-"""Creates the files that contain memory, readable by their owner only."""
+"""The files that contain memory: private, synced, and named in SQLite's way."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
+from urllib.parse import quote
+
+if sys.platform == "darwin":
+    import fcntl
 
 _OWNER_ONLY = 0o600
 
@@ -26,11 +31,36 @@ def make_private(path: str | os.PathLike[str]) -> None:
     except FileExistsError:
         return
     try:
-        if os.name == "posix":
+        if sys.platform != "win32":
             os.fchmod(descriptor, _OWNER_ONLY)  # a umask may have taken the owner's own rights
-        if hasattr(os, "geteuid") and os.geteuid() == 0:
+        if sys.platform != "win32" and os.geteuid() == 0:
             folder = Path(path).absolute().parent.stat()
             with contextlib.suppress(OSError):  # a file system without owners
                 os.fchown(descriptor, folder.st_uid, folder.st_gid)
     finally:
         os.close(descriptor)
+
+
+def sync(file_descriptor: int) -> None:
+    """Returns once a file is on the disk, not only in its cache.
+
+    Args:
+        file_descriptor: The file, open for writing; Windows syncs no other.
+    """
+    if sys.platform == "darwin":  # its fsync leaves the data in the disk's cache
+        with contextlib.suppress(OSError):  # a file system without it
+            fcntl.fcntl(file_descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(file_descriptor)
+
+
+def sqlite_uri(path: str, parameters: str) -> str:
+    """Returns the URI with which SQLite opens a file; see https://sqlite.org/uri.html.
+
+    Args:
+        path: The file.
+        parameters: What follows the question mark.
+    """
+    # A path may begin with two slashes, which would otherwise introduce the name of a host.
+    authority = "//" if path.startswith("/") else ""
+    return f"file:{authority}{quote(path)}?{parameters}"

@@ -101,7 +101,7 @@ def find_place(
     if api_key is not None and not isinstance(api_key, str):
         raise ConfigurationError(f"api_key must be a string, not {type(api_key).__name__}")
     if not url:
-        return Place(f"sqlite:///{default_path()}", api_key, timeout)
+        return Place(file_url(default_path()), api_key, timeout)
     if not isinstance(url, str):
         raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
     try:
@@ -125,7 +125,7 @@ def _intended(url: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9.-]+:\d+(/.*)?", url):
         return f"did you mean http://{url}?"
     if "://" not in url and "@" not in url:
-        return f"for a file use sqlite:///{Path(url).expanduser()}"
+        return f"for a file use {file_url(Path(url).expanduser())}"
     return (
         "use sqlite:///path, http(s)://host or postgresql://… (for a scheme of your own, see "
         "botwire.engines.opening.register_scheme)"
@@ -137,9 +137,14 @@ def is_known_scheme(name: str) -> bool:
     return name in known_schemes or bool(entry_points(group=ENGINES, name=name))
 
 
+def file_url(path: str | os.PathLike[str]) -> str:
+    """Returns the URL of a SQLite file."""
+    return "sqlite:///" + os.fspath(path).replace("%", "%25").replace("?", "%3F")
+
+
 def default_url() -> str:
     """Returns the URL that is used where none is given; neither checks nor creates anything."""
-    return os.environ.get(URL_VARIABLE) or f"sqlite:///{_data_folder() / _FILE}"
+    return os.environ.get(URL_VARIABLE) or file_url(_data_folder() / _FILE)
 
 
 def default_path() -> Path:

@@ -104,5 +104,6 @@ def _renew(connection: Connection, leases: list[Lease]) -> None:
 renewer = LeaseRenewer()
 """The renewer of this process."""
 
-# A forked child inherits neither the thread nor the runs.
-os.register_at_fork(after_in_child=renewer.__init__)  # type: ignore[misc]
+if hasattr(os, "register_at_fork"):
+    # A forked child inherits neither the thread nor the runs.
+    os.register_at_fork(after_in_child=renewer.__init__)  # type: ignore[misc]

@@ -29,7 +29,7 @@ from botwire.engines.sqlite.maintenance import check_exists
 from botwire.errors import ConfigurationError
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations import Batch
-from botwire.places import find_place, without_password
+from botwire.places import file_url, find_place, without_password
 
 _COLUMNS = {
     "namespace": "",
@@ -115,7 +115,7 @@ def _backup(options: argparse.Namespace) -> int:
         ProgressLine("backup") as progress,
     ):
         transfer.backup(engine, Path(options.target), progress.part)
-    say(f"backed up to {options.target}; it opens as sqlite:///{options.target}")
+    say(f"backed up to {options.target}; it opens as {file_url(options.target)}")
     return OK
 
 

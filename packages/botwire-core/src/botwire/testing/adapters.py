@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ from botwire.client import AsyncMemory
 from botwire.errors import ConfigurationError, ConflictError
 from botwire.testing import endings
 from botwire.testing.checks import check_shown, check_turns
-from botwire.testing.child import FINISHED, REFUSED, STARTED
+from botwire.testing.child import FINISHED, KILL, REFUSED, STARTED
 from botwire.testing.endings import quick
 from botwire.testing.scene import ODD_USERS, Address, Seen, Turn
 
@@ -127,7 +126,7 @@ class AdapterTests(ABC):
         address = Address(place_url, namespace)
         with self._child("killed", address, "ada", "killed in a tool") as child:
             out = _rest(child)
-        assert child.returncode == -signal.SIGKILL, out
+        assert abs(child.returncode) == KILL, out
 
         async def go_on() -> None:
             for said in ("are you there?", "and now?"):

@@ -12,6 +12,8 @@ from typing import Any
 
 STARTED, FINISHED, REFUSED = "started", "finished", "refused"
 """What it prints: it is inside the tool, it has finished, it was refused."""
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""The signal that kills it; on Windows, every signal does."""
 
 
 def main() -> None:
@@ -35,7 +37,7 @@ async def _work(tests: Any, does: str, url: str, namespace: str, user: str, said
     from botwire.testing.scene import Address, Turn  # noqa: PLC0415
 
     async def die() -> str:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), KILL)
         return "never"
 
     async def wait() -> str:

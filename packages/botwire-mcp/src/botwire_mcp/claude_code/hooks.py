@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _read_event() -> dict[str, Any]:
     try:
-        event = json.loads(sys.stdin.read())
+        event = json.loads(sys.stdin.buffer.read())  # UTF-8, whatever the locale's encoding
     except ValueError as error:
         raise HookError(f"the input is not JSON ({error}): Claude Code runs this command") from None
     if not isinstance(event, dict):

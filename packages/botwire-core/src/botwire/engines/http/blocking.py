@@ -7,6 +7,7 @@ import itertools
 import select
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections import deque
@@ -318,11 +319,11 @@ def _wait_for(connection: socket.socket, deadline: float, *, write: bool) -> Non
         TimeoutError: It cannot within the time.
     """
     left = max(0.0, deadline - time.monotonic())
-    if hasattr(select, "poll"):
+    if sys.platform != "win32" and hasattr(select, "poll"):
         poll = select.poll()
         poll.register(connection, select.POLLOUT if write else select.POLLIN)
         is_ready = bool(poll.poll(left * 1000))
-    else:  # Windows
+    else:
         lists = ([], [connection]) if write else ([connection], [])
         is_ready = any(select.select(*lists, lists[1], left))
     if not is_ready:

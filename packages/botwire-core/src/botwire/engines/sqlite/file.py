@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 from botwire.engines import retry
 from botwire.engines.sql import migrations
@@ -22,7 +21,7 @@ from botwire.engines.sqlite import maintenance, waiting
 from botwire.engines.sqlite.maintenance import BACKUP_ID
 from botwire.engines.sqlite.turns import FileTurns
 from botwire.errors import BotWireError, ConfigurationError, ServerError
-from botwire.files import make_private
+from botwire.files import make_private, sqlite_uri
 from botwire.places import MEMORY
 
 T = TypeVar("T")
@@ -96,7 +95,7 @@ class SQLiteFile:
             if self.path != MEMORY and not self.read_only:
                 make_private(self.path)
             connection = sqlite3.connect(
-                f"file:{quote(self.path)}?mode=ro" if self.read_only else self.path,
+                sqlite_uri(self.path, "mode=ro") if self.read_only else self.path,
                 timeout=waiting.BUSY_SECONDS,
                 isolation_level=None,
                 check_same_thread=False,
@@ -130,6 +129,9 @@ class SQLiteFile:
             maintenance.refuse_foreign_log(self.path)
             self._is_known = True
         connection.execute("PRAGMA synchronous=FULL")
+        # macOS only: a plain fsync leaves the data in the disk's cache there, which a power failure
+        # empties.
+        connection.execute("PRAGMA fullfsync=ON")
         # Overwrites deleted data. The cost is not measurable: a page is freed in a commit that is
         # synced anyway.
         connection.execute("PRAGMA secure_delete=ON")

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
 from botwire import operations as ops
 from botwire.engines.sql import checks, migrations
 from botwire.engines.sqlite import waiting
 from botwire.errors import ConfigurationError, ServerError
-from botwire.files import make_private
+from botwire.files import make_private, sqlite_uri, sync
 from botwire.operations import AnyOperation
 
 BACKUP_ID = 0x4257424B
@@ -91,8 +89,8 @@ def backup(
                 f"the store is damaged, so {target} was not written: {problems[0]} (botwire check "
                 "lists all problems; botwire export saves what can still be read)"
             )
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        with partial.open("r+b") as file:
+            sync(file.fileno())
         partial.rename(target)
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from error
@@ -113,12 +111,12 @@ def _copy(
 
     def step(_: int, left: int, total: int) -> None:
         # Synced in parts: a writer's sync may have to wait until all of the copy's is done.
-        os.fsync(file.fileno())
+        sync(file.fileno())
         if progress is not None:
             progress(total - left, total)
 
     # The file is closed last, since closing it drops SQLite's locks on it.
-    with target.open("rb") as file, contextlib.closing(sqlite3.connect(target)) as copy:
+    with target.open("r+b") as file, contextlib.closing(sqlite3.connect(target)) as copy:
         connection.backup(copy, pages=_PAGES, progress=step)
 
 
@@ -193,7 +191,7 @@ def refuse_foreign_log(path: str) -> None:
     except OSError:
         return
     # Reads the file without its log.
-    uri = f"file:{quote(path)}?immutable=1"
+    uri = sqlite_uri(path, "immutable=1")
     with (
         contextlib.suppress(sqlite3.Error),
         contextlib.closing(sqlite3.connect(uri, uri=True)) as raw,

@@ -14,10 +14,13 @@ import threading
 import time
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from botwire.files import make_private
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    fcntl: Any = None
+else:
     import fcntl
 
 _TURN_SECONDS = 0.01
