@@ -39,6 +39,12 @@ from tests.chaos.proxy import Proxy
 from tests.clients import open_client
 
 CHANNEL = "?channel=true"
+# Applications served by uvicorn mostly run on uvloop, whose transports are not asyncio's.
+on_both_loops = pytest.mark.parametrize(
+    "anyio_backend",
+    [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})],
+    ids=["asyncio", "uvloop"],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +101,7 @@ async def test_many_calls_share_one_connection(logged: Logged, flavor: str) -> N
     await memory.aclose()
 
 
+@on_both_loops
 async def test_it_is_used_unasked(logged: Logged, flavor: str) -> None:
     memory = open_client(flavor, "n", logged.direct)
     for i in range(5):
@@ -113,6 +120,7 @@ def test_threads_share_one_connection(logged: Logged) -> None:
     assert logged.opened() == 1
 
 
+@on_both_loops
 async def test_tasks_share_one_connection(logged: Logged) -> None:
     memory = AsyncMemory("n", url=logged.url)
     await memory.get("n")
@@ -123,6 +131,7 @@ async def test_tasks_share_one_connection(logged: Logged) -> None:
     await memory.aclose()
 
 
+@on_both_loops
 async def test_an_answer_that_is_lost_is_asked_for_again_and_lands_once(
     logged: Logged, flavor: str
 ) -> None:
@@ -516,6 +525,7 @@ async def test_problems_are_the_errors_they_stand_for(tmp_path: Path, flavor: st
         process.terminate()
 
 
+@on_both_loops
 async def test_over_tls(tmp_path: Path, flavor: str, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1")
@@ -605,6 +615,7 @@ def test_ctrl_c_in_the_middle_leaves_a_client_that_works(logged: Logged) -> None
         assert memory.get("n") in (3, 4)
 
 
+@on_both_loops
 async def test_a_cancelled_call_leaves_the_others(logged: Logged) -> None:
     memory = AsyncMemory("n", url=logged.url)
     for _ in range(3):

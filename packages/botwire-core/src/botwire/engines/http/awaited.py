@@ -8,7 +8,7 @@ import itertools
 import ssl
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 from botwire.engines.http import frames
 from botwire.engines.http.exchange import Answer, Target, Watch
@@ -71,8 +71,8 @@ class AsyncChannel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remembers the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not asserted: uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Hands incoming answers to their callers."""
