@@ -22,6 +22,7 @@ import pytest
 
 from botwire import (
     AsyncMemory,
+    ConfigurationError,
     ConflictError,
     InvalidRequestError,
     Memory,
@@ -36,6 +37,7 @@ from botwire.engines.postgres._sync import runner as blocking
 from botwire.engines.sql.steps import WAIT, Statement, Steps, has_rows
 from botwire.exact import Json
 from botwire.operations.terms import BatchTerms
+from botwire.threads import in_thread
 from botwire.work import Work as Limits
 from conftest import read_url, running
 from tests.chaos.processes import Postgres, own_postgres
@@ -212,6 +214,57 @@ async def test_a_database_that_is_silent_is_waited_for_once(
             return False
 
         await until(is_back)
+
+
+# --- refusals -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flavor", ["blocking", "awaited"])
+@pytest.mark.parametrize(
+    ("user", "name", "reason"),
+    [
+        ("postgres", "missing", 'database "missing" does not exist'),
+        ("nobody", "postgres", 'role "nobody" does not exist'),
+    ],
+)
+async def test_a_wrong_url_is_not_waited_for(
+    database: Postgres, flavor: str, user: str, name: str, reason: str
+) -> None:
+    url = f"postgresql://{user}@127.0.0.1:{database.port}/{name}"
+    memory = open_client(flavor, "ada", url)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=reason):
+            await memory.get("k")
+    await memory.aclose()
+
+
+@pytest.mark.parametrize("flavor", ["blocking", "awaited"])
+async def test_a_database_that_is_replaced_is_waited_for(
+    database: Postgres, flavor: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An administrator renames it, and then another one to its name."""
+    database.run("CREATE DATABASE served")
+    url = f"postgresql://postgres@127.0.0.1:{database.port}/served"
+    memory: Any = {"blocking": Memory, "awaited": AsyncMemory}[flavor]("ada", url=url, timeout=60)
+
+    async def put(value: int) -> None:
+        await (memory.set("k", value) if flavor == "awaited" else in_thread(memory.set, "k", value))
+
+    await put(1)
+    database.cut_connections()
+    database.run("ALTER DATABASE served RENAME TO renamed")
+    writing = asyncio.create_task(put(2))
+
+    async def is_refused() -> bool:
+        return 'database "served" does not exist' in caplog.text
+
+    await until(is_refused)
+    assert not writing.done()
+    database.run("ALTER DATABASE renamed RENAME TO served")
+    await writing
+    assert await (memory.get("k") if flavor == "awaited" else in_thread(memory.get, "k")) == 2
+    await (memory.aclose() if flavor == "awaited" else in_thread(memory.close))
+    database.run("DROP DATABASE served WITH (FORCE)")
 
 
 # --- poolers --------------------------------------------------------------------------------

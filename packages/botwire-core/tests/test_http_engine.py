@@ -23,6 +23,7 @@ from botwire import (
     ConflictError,
     InvalidRequestError,
     Memory,
+    PayloadTooLargeError,
     ProtocolError,
     QuotaExceededError,
     RequestTimeoutError,
@@ -216,6 +217,43 @@ def test_a_problem_is_the_error_it_stands_for(
 def test_another_program_that_answers_is_a_protocol_error(answer: httpx.Response) -> None:
     with pytest.raises(ProtocolError):
         Server(answer).memory().get("k")
+
+
+def page(status: int, title: str, **headers: str) -> httpx.Response:
+    """Returns what nginx or a network's login page answers."""
+    text = f"<html>\n<head><title>{title}</title></head>\n<body>…</body>\n</html>"
+    kind = {"Content-Type": "text/html; charset=utf-8"}
+    return httpx.Response(status, text=text, headers=kind | headers)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        (page(413, "413 Request Entity Too Large"), PayloadTooLargeError, "client_max_body_size"),
+        (page(429, "429 Too Many Requests"), QuotaExceededError, "a proxy in front of"),
+        (page(403, "403 Forbidden"), ProtocolError, "proxy or firewall in front of one refuses"),
+        (page(400, "No required SSL certificate was sent"), ProtocolError, "No required SSL cert"),
+        (page(200, "Welcome &amp; log in"), ProtocolError, r"\('Welcome & log in'\)"),
+        (
+            page(302, "302 Found", Location="http://hotel.test/login"),
+            ProtocolError,
+            "redirects /v1/batch to 'http://hotel.test/login'",
+        ),
+    ],
+    ids=lambda value: str(value.status_code) if isinstance(value, httpx.Response) else "",
+)
+def test_what_a_proxy_answers_names_the_cause(
+    answer: httpx.Response, error: type[BotWireError], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        Server(answer).memory().set("k", 1)
+
+
+def test_a_proxy_may_say_when_to_send_again() -> None:
+    answer = page(429, "429 Too Many Requests", **{"Retry-After": "7"})
+    with pytest.raises(QuotaExceededError) as caught:
+        Server(answer).memory().get("k")
+    assert caught.value.retry_after == 7
 
 
 def test_a_proxy_that_stays_unavailable() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from botwire import Memory, Record, RequestTimeoutError, ServerError
+from botwire import ConfigurationError, Memory, Record, RequestTimeoutError, ServerError
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.postgres._sync import engine as postgres
+from botwire.engines.postgres.refusals import Refusal
 from botwire.engines.sql import past_rows, sweeping
 from tests.stores import Clock
 
@@ -172,7 +173,7 @@ def test_it_is_said_why_no_connection_is_to_be_had(postgres_url: str, unused_tcp
     missing = postgres_url.replace("/postgres?", "/missing?")
     with (
         Memory("n", url=missing, timeout=1) as memory,
-        pytest.raises(RequestTimeoutError, match='database "missing" does not exist'),
+        pytest.raises(ConfigurationError, match='database "missing" does not exist'),
     ):
         memory.get("k")
     nobody = f"postgresql://someone:secret@127.0.0.1:{unused_tcp_port}/postgres"
@@ -254,3 +255,50 @@ def test_a_page_of_the_past_is_merged_and_not_sorted(postgres_database_url: str)
         rows = select(postgres_database_url, "EXPLAIN " + past_rows.at(sql, then + 1))
         plan = "\n".join(line for (line,) in rows)
         assert "Merge Append" in plan, plan
+
+
+_NO_DATABASE = 'connection failed: … failed: FATAL: database "shop" does not exist'
+_NO_SERVER = "connection failed: … port 5432 failed: Connection refused"
+
+
+def _several(*attempts: tuple[str, str]) -> str:
+    """Returns what psycopg reports if a URL has several addresses."""
+    lines = [f"- host: {host!r}, port: '5432', hostaddr: '…': {said}" for host, said in attempts]
+    last = attempts[-1][1]
+    return " ".join([last, "Multiple connection attempts failed. All failures were:", *lines])
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_permanent"),
+    [
+        (_NO_DATABASE, True),
+        ('… failed: FATAL: role "ada" does not exist', True),
+        ('… failed: FATAL: role "ada" is not permitted to log in', True),
+        ('… failed: FATAL: password authentication failed for user "ada"', True),
+        ('… failed: FATAL: no pg_hba.conf entry for host "10.0.0.7", user "ada"', True),
+        ('… failed: FATAL: permission denied for database "shop"', True),
+        ('… failed: FATAL: unrecognized configuration parameter "nix"', True),
+        ("… failed: fe_sendauth: no password supplied", True),
+        ("… failed: server does not support SSL, but SSL was required", True),
+        ('connection is bad: invalid sslmode value: "yes"', True),
+        ("… failed: FATAL: password authentication failed", True),  # PgBouncer
+        ("… failed: FATAL: the database system is starting up", False),
+        ("… failed: FATAL: the database system is shutting down", False),
+        ("… failed: FATAL: sorry, too many clients already", False),
+        ('… failed: FATAL: database "shop" is not currently accepting connections', False),
+        ('… failed: FATAL: LDAP authentication failed for user "ada"', False),
+        ("… failed: FATAL: server login has been failing, cached error: connect failed", False),
+        ("failed to resolve host 'db1': [Errno -2] Name or service not known", False),
+        ("… failed: server is not in hot standby mode", False),
+        (_NO_SERVER, False),
+        ("connection timeout expired", False),
+        (_several(("localhost", _NO_SERVER), ("localhost", _NO_DATABASE)), True),
+        (_several(("db1", _NO_SERVER), ("db2", _NO_DATABASE)), False),
+        (_several(("db1", _NO_DATABASE), ("db2", _NO_SERVER)), False),
+        (_several(("db1", _NO_DATABASE), ("db2", _NO_DATABASE)), True),
+    ],
+)
+def test_a_refusal_is_permanent_if_only_a_change_of_the_url_or_the_database_ends_it(
+    reason: str, is_permanent: bool
+) -> None:
+    assert Refusal(reason, is_silence=False, at=0.0).is_permanent == is_permanent

@@ -20,15 +20,14 @@ from botwire import wire
 from botwire.engines import retry
 from botwire.engines.http.channels import MOST_BYTES, AsyncChannels, goes_through_proxy, verdict_of
 from botwire.engines.http.exchange import Answer, Target, Watch
+from botwire.engines.http.reading import read
 from botwire.engines.http.traces import trace_headers
 from botwire.engines.loops import AsyncClientPerLoop
 from botwire.errors import (
     ConfigurationError,
     PayloadTooLargeError,
-    ProtocolError,
     RequestTimeoutError,
     TransportError,
-    from_problem,
 )
 from botwire.exact import decode
 from botwire.operations import Batch, ChangePage, Results, halving
@@ -161,7 +160,7 @@ class AsyncHTTPEngine:
             answer = await self._send(content, idempotency_id, deadline)
             if isinstance(answer, Answer) and answer.status not in retry.RETRIED_STATUSES:
                 self._outage.end()
-                return self._read(batch, answer)
+                return read(self.url, batch, answer, len(content))
             wait = retry.delay(attempt, remaining=deadline - time.monotonic())
             sent = sent or not isinstance(getattr(answer, "__cause__", None), _UNSENT)
             if isinstance(answer, TransportError):
@@ -184,7 +183,7 @@ class AsyncHTTPEngine:
             else:
                 self._outage.end()
                 if wait is None:
-                    return self._read(batch, answer)
+                    return read(self.url, batch, answer, len(content))
             await asyncio.sleep(wait)
 
     async def _ask_first(self) -> None:
@@ -272,31 +271,8 @@ class AsyncHTTPEngine:
             response.content,
             response.headers.get("Content-Type", "nothing").split(";")[0],
             response.headers.get(wire.REQUEST_ID_HEADER),
+            headers=response.headers,
         )
-
-    def _read(self, batch: Batch, answer: Answer) -> Results:
-        values = None
-        try:
-            text = answer.content.decode()
-            if answer.kind == wire.APART:
-                text, _, values = text.partition("\n")
-            document = decode(text)
-        except (ValueError, RecursionError):
-            document = None
-        is_json = isinstance(document, dict) and answer.kind.endswith("json")
-        if answer.status >= 400 and is_json:
-            raise from_problem(document, status=answer.status, request_id=answer.request_id)
-        if answer.status in retry.RETRIED_STATUSES:
-            raise TransportError(
-                f"no answer from {self.url}: a gateway returned HTTP status {answer.status}",
-                url=self.url,
-            )
-        if answer.status != 200 or not isinstance(document, dict):
-            raise ProtocolError(
-                f"{self.url} is not a BotWire server: it answered {wire.BATCH_PATH} with HTTP "
-                f"status {answer.status} and content type {answer.kind}"
-            )
-        return wire.decode_results(batch.operations, document, values)
 
     async def sweep(self) -> None:
         """Does nothing: the server sweeps on its own."""

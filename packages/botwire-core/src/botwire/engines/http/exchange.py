@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -47,6 +48,7 @@ class Answer(NamedTuple):
         kind: The content type.
         request_id: The server's id of the request, if it gave one.
         is_last: Whether this is the last answer to the request; a watch gets many.
+        headers: The headers of an answer over HTTP.
     """
 
     status: int
@@ -54,3 +56,4 @@ class Answer(NamedTuple):
     kind: str
     request_id: str | None
     is_last: bool = True
+    headers: Mapping[str, str] = MappingProxyType({})

@@ -11,15 +11,17 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import psycopg
 import psycopg.conninfo
 from psycopg import errors as pg
-from psycopg_pool import AsyncConnectionPool, PoolClosed
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
+from botwire.engines.postgres.refusals import Refusal
 from botwire.engines.postgres.twins import AsyncGate
 from botwire.engines.retry import PROBE
+from botwire.errors import ConfigurationError
 from botwire.places import without_password
 
 logger = logging.getLogger("botwire.postgres")
@@ -30,19 +32,8 @@ _NAME = "botwire-"  # prefix of the names of these pools
 _numbers = itertools.count(1)
 _RECONNECT_SECONDS = 0.5  # psycopg's delay between attempts doubles, so give up early and restart
 _GRACE = 1.0  # seconds for the error about a statement that took too long to arrive
+_LOOK_SECONDS = 0.1  # how often a caller looks why the first connection has not come
 _SILENT_SECONDS = 0.5  # an attempt to connect that takes longer got no answer
-
-
-class Refusal(NamedTuple):
-    """Why there is no connection.
-
-    Attributes:
-        reason: What the database or the network reported.
-        is_silence: Whether nothing answered, so that each further attempt takes its full timeout.
-    """
-
-    reason: str
-    is_silence: bool
 
 
 class SilenceError(psycopg.OperationalError):
@@ -93,7 +84,8 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
                     reason = " ".join(str(error).split())
                     if not refusals:
                         logger.warning("no connection to %s: %s", shown, reason)
-                    refusals.append(Refusal(reason, isinstance(error, pg.ConnectionTimeout)))
+                    is_silence = isinstance(error, pg.ConnectionTimeout)
+                    refusals.append(Refusal(reason, is_silence, time.monotonic()))
                     raise
                 finally:
                     del pending[attempt]
@@ -139,6 +131,8 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
         self._refusals = refusals
         self._pending = pending
         self._connected = connected
+        self._has_connected = False
+        self._shown = shown
         self._borrowers: set[object] = set()
         # Shorter than a call; otherwise the call that finds out could not say why it failed.
         self._silent_seconds = min(_SILENT_SECONDS, timeout / 2)
@@ -159,19 +153,44 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
         Raises:
             PoolClosed: The pool was closed before.
             PoolTimeout: None came in time.
+            ConfigurationError: The database refused the pool's first connection for a reason that
+                no retry changes.
         """
+        deadline = time.monotonic() + seconds
         borrower = object()
         try:
             self._borrowers.add(borrower)  # before the question, so that `close` misses nobody
             if self.is_over:
                 raise PoolClosed("the connections were closed")
             await self.open()
-            async with self.connection(seconds) as connection:
+            await self._await_first(deadline)
+            async with self.connection(max(0.01, deadline - time.monotonic())) as connection:
                 yield connection
         finally:
             self._borrowers.discard(borrower)
             if self.is_over and not self._borrowers:
                 await super().close()
+
+    async def _await_first(self, deadline: float) -> None:
+        """Waits for the pool's first connection, unless waiting cannot help.
+
+        Later, such a refusal may be part of an outage: while a database is replaced by renaming
+        another one, there is none of this name.
+        """
+        began = time.monotonic()
+        while not self._has_connected:
+            left = deadline - time.monotonic()
+            try:
+                async with self.connection(max(0.01, min(_LOOK_SECONDS, left))):
+                    self._has_connected = True
+            except PoolTimeout:
+                refusal = self._refusals[0] if self._refusals else None
+                if refusal is not None and refusal.at >= began and refusal.is_permanent:
+                    raise ConfigurationError(
+                        f"{self._shown} refuses connections: {refusal.reason}"
+                    ) from None
+                if left <= _LOOK_SECONDS:
+                    raise
 
     async def close(self, *args: Any, **kwargs: Any) -> None:
         """Closes the connections, once the last borrower has given its own back.
@@ -205,7 +224,7 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
         began = min(self._pending.values(), default=None)
         if began is None or time.monotonic() - began < self._silent_seconds:
             return None
-        return Refusal("it accepts connections, but does not answer", is_silence=True)
+        return Refusal("it accepts connections, but does not answer", is_silence=True, at=began)
 
 
 def _watched(connection: Any, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
