@@ -93,9 +93,11 @@ class Line:
 
 
 def measure(lines: list[Line], operation: str, size: int) -> None:
-    """Runs an operation of all lines in turn, many times."""
+    """Runs an operation of all lines in turn, once untimed and then many times."""
     sides = [line for line in lines if operation in line.operations and line.is_patient(operation)]
     times: dict[str, list[float]] = {line.name: [] for line in sides}
+    for line in sides:  # the first call may read what was added since the last size
+        line.operations[operation]()
     for _ in range(ROUNDS):
         for line in sides:
             if sum(times[line.name]) > 5 * PATIENCE:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.adk.agents import LlmAgent
 from google.adk.cli.service_registry import get_service_registry, load_services_module
 from google.adk.cli.utils.service_factory import (
     create_artifact_service_from_options,
@@ -20,6 +21,10 @@ from google.adk.errors.input_validation_error import InputValidationError
 from google.adk.errors.session_not_found_error import SessionNotFoundError
 from google.adk.events import Event, EventActions
 from google.adk.memory.memory_entry import MemoryEntry
+from google.adk.models.base_llm import BaseLlm
+from google.adk.models.llm_request import LlmRequest
+from google.adk.models.llm_response import LlmResponse
+from google.adk.runners import Runner
 from google.adk.sessions import InMemorySessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from google.genai import types
@@ -320,6 +325,87 @@ def test_if_two_copies_append_at_once_one_is_stale(place: Any) -> None:
             )
             assert [type(one) for one in outcomes].count(StaleSessionError) == 1
         assert len(texts(await service.get_session(**ONE))) == 4
+
+    run(test)
+
+
+def sealing(**more: Any) -> Event:
+    """Returns an event as ADK appends it when the run ``run-1`` is cancelled."""
+    return Event(author="agent", invocation_id="run-1", error_code="INVOCATION_ABORTED", **more)
+
+
+@pytest.mark.parametrize("first", ["the cancelled run", "the next run"])
+def test_a_cancelled_run_and_the_next_one_do_not_disturb_each_other(place: Any, first: str) -> None:
+    async def test() -> None:
+        service = BotWireSessionService(**place)
+        cancelled = await service.create_session(**ONE)
+        await service.append_event(cancelled, said("wait"))
+        loaded = await service.get_session(**ONE)
+        assert loaded is not None
+        calls = [types.Part(function_response=types.FunctionResponse(name="f", response={"e": 1}))]
+        seals = [sealing(content=types.Content(role="user", parts=calls)), sealing()]
+        if first == "the cancelled run":
+            for event in seals:
+                await service.append_event(cancelled, event)
+        await service.append_event(loaded, said("go on"))
+        if first == "the next run":
+            for event in seals:
+                await service.append_event(cancelled, event)
+        await service.append_event(loaded, said("done", "agent"))
+        found = await service.get_session(**ONE)
+        assert found is not None
+        assert [one for one in found.events if not one.error_code] == [
+            one for one in loaded.events if not one.error_code
+        ]
+        assert texts(found) == ["wait", "go on", "done"]
+        assert {one.id for one in found.events} == {one.id for one in loaded.events}
+        assert len(found.events) == 5
+        # Whatever else another run has said is not skipped.
+        await service.append_event(cancelled, sealing())
+        await service.append_event(found, said("a third run"))
+        with pytest.raises(StaleSessionError):
+            await service.append_event(loaded, said("late", "agent"))
+
+    run(test)
+
+
+def test_stop_and_go_on_at_once(place: Any) -> None:
+    async def test() -> None:
+        told = asyncio.Event()
+
+        class Model(BaseLlm):
+            async def generate_content_async(
+                self, llm_request: LlmRequest, stream: bool = False
+            ) -> AsyncIterator[LlmResponse]:
+                assert llm_request.contents[-1].parts is not None
+                if llm_request.contents[-1].parts[0].text == "wait":
+                    told.set()
+                    await asyncio.Event().wait()
+                yield LlmResponse(content=types.ModelContent("heard"))
+
+        runner = Runner(
+            app_name="app",
+            agent=LlmAgent(name="agent", model=Model(model="scripted")),
+            session_service=BotWireSessionService(**place),
+            auto_create_session=True,
+        )
+
+        async def say(text: str) -> None:
+            message = types.UserContent(text)
+            async for _ in runner.run_async(user_id="ada", session_id="1", new_message=message):
+                pass
+
+        for _ in range(10):
+            told.clear()
+            stopped = asyncio.create_task(say("wait"))
+            await told.wait()
+            stopped.cancel()
+            await say("go on")
+            with pytest.raises(asyncio.CancelledError):
+                await stopped
+        assert texts(await runner.session_service.get_session(**ONE)) == [
+            *["wait", "go on", "heard"] * 10
+        ]
 
     run(test)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -105,7 +105,9 @@ async def test_it_remembers(tmp_path: Path, place: Any, unused_tcp_port: int) ->
         state = await client.runs.wait(thread, "agent", input=said("I am Ada."))
         assert texts(state) == ["I am Ada.", "1 heard"]
         # A second request while one is answered, as the server's users choose.
-        for strategy, kept in (("interrupt", ["wait 1"]), ("rollback", [])):
+        choices: dict[Literal["interrupt", "rollback"], list[str]]
+        choices = {"interrupt": ["wait 1"], "rollback": []}
+        for strategy, kept in choices.items():
             text = f"wait {len(texts(state)) // 2}"
             await client.runs.create(thread, "agent", input=said(text))
             await heard(client, text)

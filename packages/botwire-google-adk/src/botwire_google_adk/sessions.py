@@ -43,6 +43,8 @@ from botwire_google_adk.stored import (
 _appending: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
 """By event loop and session object: held while an event is appended."""
 
+_MOST_MISSED = 20  # events that seal one run
+
 _STALE = (
     "The session has been modified in storage since it was loaded. "
     "Please reload the session before appending more events."
@@ -187,6 +189,9 @@ class BotWireSessionService(Service, BaseSessionService):
         Events that are appended to one session object at the same time, as in live runs, are stored
         one after the other.
 
+        A run that is cancelled and the next one do not disturb each other: the events by which ADK
+        ends a cancelled run are stored although others were meanwhile, and others after them.
+
         Raises:
             SessionNotFoundError: The session is not stored, or was deleted.
             NotJSONError: The state would contain bytes that are not text; nothing changed.
@@ -208,16 +213,23 @@ class BotWireSessionService(Service, BaseSessionService):
         where = Where(session.app_name, session.user_id, session.id)
         items = await off_loop(to_items, event)
         marker = Marker.of(session) or await self._adopt(where, session)
-        try:
-            marker = await self._write(where, event, delta, items, marker)
-        except ConflictError as error:
-            stored = await load(self._memory, where, limit=1)
-            if not stored.exists:
-                raise SessionNotFoundError(f"Session {session.id} not found.") from error
-            if stored.info.last_seq == marker.last or stored.last_value != items[-1]:
-                raise StaleSessionError(_STALE) from error
-            # It was stored, and only the answer was lost.
-            marker = stored.marker(shared=self.check_shared_state)
+        while True:
+            try:
+                marker = await self._write(where, event, delta, items, marker)
+                break
+            except ConflictError as error:
+                stored = await load(self._memory, where, limit=_MOST_MISSED)
+                if not stored.exists:
+                    raise SessionNotFoundError(f"Session {session.id} not found.") from error
+                newest = stored.marker(shared=self.check_shared_state)
+                if newest.last != marker.last and stored.last_value == items[-1]:
+                    marker = newest  # it was stored, and only the answer was lost
+                    break
+                missed = from_items(stored.items_after(marker.last))[::-1]
+                if not _may_follow(missed, event):
+                    raise StaleSessionError(_STALE) from error
+                session.events += missed
+                marker = replace(newest, shared=marker.shared)
         marker.keep_in(session)
         session.last_update_time = event.timestamp
         return self._commit_event_to_session(session, event)
@@ -277,3 +289,17 @@ class BotWireSessionService(Service, BaseSessionService):
             items = [*map(Item, page.items)]
             following = following.following(page)
         return events[:most][::-1]
+
+
+def _may_follow(missed: list[Event], event: Event) -> bool:
+    """Returns whether an event may be stored after events that its session does not have.
+
+    When a run is cancelled, ADK appends events that answer its open calls. The user's next run may
+    have begun by then, and neither knows of the other.
+    """
+    return bool(missed) and (_seals(event) or all(map(_seals, missed)))
+
+
+def _seals(event: Event) -> bool:
+    # As google.adk.events._abort_events makes them.
+    return event.error_code == "INVOCATION_ABORTED" and not event.actions.state_delta

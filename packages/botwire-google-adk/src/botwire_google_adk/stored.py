@@ -99,6 +99,11 @@ class StoredSession:
             return float(self.record.value["updated"])
         return self.info.updated_at.timestamp() if self.info.updated_at else 0.0
 
+    def items_after(self, seq: int) -> list[Item]:
+        """Returns the items after a sequence number, newest first; none if not all were read."""
+        found = [item for item in self.items if item.seq > seq]
+        return found if found and found[-1].seq == seq + 1 else []
+
     def marker(self, *, shared: bool) -> Marker:
         """Returns what a session loaded now knows, the versions of shared state if asked for."""
         version = self.record.version if self.record else 0
