@@ -27,8 +27,10 @@ GUIDE = Path(__file__).parent.parent / "docs/command-line.md"
 class Terminal(io.TextIOWrapper):
     """A stream of bytes, as the standard ones are, that may claim to be a terminal."""
 
-    def __init__(self, content: bytes = b"", *, terminal: bool = False) -> None:
-        super().__init__(io.BytesIO(content), "utf-8", write_through=True)
+    def __init__(
+        self, content: bytes = b"", *, terminal: bool = False, encoding: str = "utf-8"
+    ) -> None:
+        super().__init__(io.BytesIO(content), encoding, write_through=True)
         self._terminal = terminal
 
     def isatty(self) -> bool:
@@ -43,10 +45,16 @@ class Terminal(io.TextIOWrapper):
 class Ran:
     """The output of a command, and its exit code."""
 
-    def __init__(self, *arguments: str, stdin: bytes = b"", terminal: bool = False) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        terminal: bool = False,
+        encoding: str = "utf-8",
+    ) -> None:
         streams = {
             "stdin": Terminal(stdin, terminal=terminal),
-            "stdout": Terminal(terminal=terminal),
+            "stdout": Terminal(terminal=terminal, encoding=encoding),
             "stderr": Terminal(terminal=terminal),
         }
         with contextlib.ExitStack() as stack:
@@ -549,3 +557,26 @@ def test_a_copy_to_postgres_that_is_killed_is_run_again(
     again = Ran("copy", url, own_postgres_url, "-N", namespace, "--verify", "--json")
     assert again.code == 0, again.err
     assert again.lines[0]["there_already"] >= 400
+
+
+def test_names_that_the_encoding_of_the_output_lacks_are_escaped(url: str) -> None:
+    """As Windows prints them to a pipe."""
+    with Memory("\u7528\u6237", url=url) as memory:
+        memory.set("\u952e", "\U0001f600")
+        memory.history("\u4f1a\u8bdd").append("\u4f60\u597d")
+        memory.remember("\u732b \U0001f600", tags=["\u6807"])
+    mine = ("-N", "\u7528\u6237")
+    for command in (
+        ("ls", *mine),
+        ("get", "\u952e", *mine),
+        ("history", *mine),
+        ("history", "\u4f1a\u8bdd", *mine),
+        ("search", "\u732b", *mine),
+        ("recall", "\u732b", *mine),
+        ("changes", *mine),
+        ("stats",),
+    ):
+        for terminal in (False, True):
+            ran = Ran(*command, terminal=terminal, encoding="cp1252")
+            assert ran.code == 0, ran.err
+            assert "\\u" in ran.out

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 
 from botwire import BotWireError
+from botwire.cli import escape_output
 from botwire_crewai.convert import from_record
 from botwire_crewai.migrate import migrate_lancedb
 from botwire_crewai.storage import COLLECTION, BotWireStorage
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 for success, 1 if ``--yes`` is required, 2 for failure.
     """
+    escape_output()
     options = _parser().parse_args(arguments)
     run: Callable[[BotWireStorage, argparse.Namespace], int] = options.run
     try:

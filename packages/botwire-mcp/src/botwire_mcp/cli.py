@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from botwire.cli import escape_output
 from botwire.cli.exits import exit_code
 from botwire.errors import BotWireError, ConfigurationError
 from botwire.places import API_KEY_VARIABLE, NAMESPACE_VARIABLE, URL_VARIABLE
@@ -18,6 +19,7 @@ from botwire_mcp.installing import CLIENTS, FileChange
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs ``botwire-mcp`` and returns its exit code."""
+    escape_output()
     parser = argparse.ArgumentParser(
         prog="botwire-mcp", description="Serves one memory to every agent that speaks MCP."
     )

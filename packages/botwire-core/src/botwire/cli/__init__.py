@@ -7,6 +7,7 @@ this way.
 """
 
 from botwire.cli.exits import CONFLICT, DENIED, FAILED, INTERRUPTED, NO, OK, UNREACHABLE
+from botwire.cli.output import escape_output
 from botwire.cli.parser import COMMANDS, main
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "NO",
     "OK",
     "UNREACHABLE",
+    "escape_output",
     "main",
 ]

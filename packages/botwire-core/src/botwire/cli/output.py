@@ -8,6 +8,7 @@ to standard error.
 from __future__ import annotations
 
 import base64
+import io
 import itertools
 import json
 import sys
@@ -27,6 +28,19 @@ _WIDEST = 60  # most characters to pad a column to
 _REDRAWN_EVERY = 0.2  # seconds
 
 
+def escape_output() -> None:
+    """Makes standard output escape what its encoding lacks, instead of raising an error.
+
+    Pipes and consoles of Windows, and of systems without a locale, lack most of Unicode.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and not _has_all_of_unicode():
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _has_all_of_unicode() -> bool:
+    return (sys.stdout.encoding or "ascii").lower().startswith("utf")
+
+
 def say(text: str) -> None:
     """Prints a message to standard error."""
     print(f"botwire: {text}", file=sys.stderr)
@@ -34,8 +48,7 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Prints a value as one line of JSON."""
-    encoding = (sys.stdout.encoding or "ascii").lower()
-    text = json.dumps(value, ensure_ascii=not encoding.startswith("utf"))
+    text = json.dumps(value, ensure_ascii=not _has_all_of_unicode())
     if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
         text = json.dumps(value)  # UTF-8 cannot encode lone surrogates; JSON escapes can
     print(text)

@@ -14,7 +14,7 @@ from botwire._version import __version__
 from botwire.cli import admin, histories, keys, moving, past, records, retention
 from botwire.cli.exits import FAILED, INTERRUPTED, OK, exit_code
 from botwire.cli.options import CommandParser
-from botwire.cli.output import say
+from botwire.cli.output import escape_output, say
 from botwire.errors import BotWireError, PermissionDeniedError, TransportError
 from botwire.places import API_KEY_VARIABLE, NAMESPACE_VARIABLE, URL_VARIABLE
 
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - it stays open
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open
+    escape_output()
     options = _parser(given).parse_args(given)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
