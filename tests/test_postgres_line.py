@@ -271,13 +271,19 @@ async def test_a_database_that_is_replaced_is_waited_for(
 
 
 class Pooler:
-    """Refuses settings in the first packet, as PgBouncer does, and forwards all else.
+    """Looks like a pooler, and forwards all else.
 
     See https://www.postgresql.org/docs/current/protocol-message-formats.html.
+
+    Args:
+        port: The database's.
+        refuses: Whether it refuses settings in the first packet, as PgBouncer does, or reports
+            another process than the database's, as every pooler does.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, refuses: bool) -> None:
         self._to = port
+        self._refuses = refuses
         self.refused = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -298,7 +304,7 @@ class Pooler:
             if int.from_bytes(packet[4:8]) >> 16 != 1234:  # a request for encryption: none here
                 break
             client.sendall(b"N")
-        if b"options\0" in packet:
+        if self._refuses and b"options\0" in packet:
             self.refused += 1
             fields = b"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
             client.sendall(b"E" + (len(fields) + 4).to_bytes(4) + fields)
@@ -306,10 +312,24 @@ class Pooler:
             return
         with client, socket.create_connection(("127.0.0.1", self._to)) as server:
             server.sendall(packet)
+            if not self._refuses:
+                self._greet(server, client)
             back = threading.Thread(target=self._forward, args=(server, client), daemon=True)
             back.start()
             self._forward(client, server)
             back.join()
+
+    @staticmethod
+    def _greet(server: socket.socket, client: socket.socket) -> None:
+        """Forwards all until the database is ready, with another process id."""
+        while True:
+            head = server.recv(5, socket.MSG_WAITALL)
+            rest = server.recv(int.from_bytes(head[1:]) - 4, socket.MSG_WAITALL)
+            if head[:1] == b"K":
+                rest = bytes(reversed(rest[:4])) + rest[4:]
+            client.sendall(head + rest)
+            if head[:1] == b"Z":
+                return
 
     @staticmethod
     def _forward(source: socket.socket, target: socket.socket) -> None:
@@ -323,23 +343,36 @@ class Pooler:
 
 
 @pytest.mark.parametrize("flavor", ["blocking", "awaited"])
-async def test_a_pooler_that_refuses_settings_is_told_them_later(
-    database: Postgres, namespace: str, flavor: str
+@pytest.mark.parametrize("refuses", [True, False])
+async def test_a_poolers_sessions_keep_no_settings_and_no_statements(
+    database: Postgres, namespace: str, flavor: str, refuses: bool
 ) -> None:
-    with contextlib.closing(Pooler(database.port)) as pooler:
+    with contextlib.closing(Pooler(database.port, refuses=refuses)) as pooler:
         url = f"postgresql://postgres@127.0.0.1:{pooler.port}/postgres"
         memory = open_client(flavor, namespace, url)
-        await memory.set("k", 1)
-        assert await memory.get("k") == 1
-        assert pooler.refused == 1  # and not once a connection
+        for _ in range(10):
+            await memory.increment("k")
+        assert await memory.get("k") == 10
+        assert pooler.refused == refuses  # and not once a connection
         await memory.aclose()
         engine = PostgresEngine(url, timeout=7)
-        with engine._pools.use() as pool:
-            pool.open()
-            with pool.connection() as connection:
-                row = connection.execute("SHOW statement_timeout").fetchone()
+        with engine._pools.use() as pool, pool.lend(PATIENCE) as connection:
+            for _ in range(10):
+                inside = blocking.transact(connection, blocking.WRITING, _settings())
+            outside = connection.execute(_SETTINGS).fetchone()
+            prepared = connection.execute("SELECT name FROM pg_prepared_statements").fetchall()
         engine.close()
-    assert row == ("7s",)
+    assert inside == [("7s", "7s")]
+    if refuses:
+        assert outside == ("0", "0")
+    assert prepared == []
+
+
+_SETTINGS = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
+
+
+def _settings() -> Steps:
+    return (yield Statement(_SETTINGS))
 
 
 # --- without pipelines ----------------------------------------------------------------------

@@ -15,7 +15,7 @@ _PERMANENT = re.compile(
     r"|(?:password|Peer|Ident|certificate|SASL) authentication failed"  # 28P01, 28000
     r"|no pg_hba\.conf entry|pg_hba\.conf rejects connection"  # 28000
     r"|permission denied for database"  # 42501
-    r"|no such (?:database|user)"  # PgBouncer
+    r"|no such (?:database|user)|unsupported startup parameter"  # PgBouncer
     r"|unrecognized configuration parameter|invalid value for parameter)"  # 42704, 22023
     # What libpq finds itself.
     r"|fe_sendauth: no password supplied"

@@ -67,6 +67,7 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
             """Keeps the reason why connecting failed, which psycopg's pool would only log."""
 
             is_botwires = True
+            settings_of_transaction: tuple[bytes, ...] = ()
             silent_after = math.inf if "statement_timeout" in options_given else timeout + _GRACE
 
             async def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
@@ -97,17 +98,27 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
 
             @classmethod
             async def _connect_with_limits(cls, *args: Any, **kwargs: Any) -> Self:
-                if not refused_options:
+                if refused_options:
+                    connection = await super().connect(*args, **kwargs)
+                else:
                     try:
-                        return await super().connect(*args, options=options, **kwargs)
+                        connection = await super().connect(*args, options=options, **kwargs)
                     except psycopg.OperationalError as error:
                         # Poolers such as PgBouncer reject settings that they do not know.
                         if "startup parameter" not in str(error):
                             raise
                         refused_options.append(str(error))
-                connection = await super().connect(*args, **kwargs)
-                for name, value in limits.items():
-                    await connection.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
+                        connection = await super().connect(*args, **kwargs)
+                cursor = await connection.execute("SELECT pg_backend_pid()", prepare=False)
+                is_direct = await cursor.fetchone() == (connection.info.backend_pid,)
+                if refused_options or not is_direct:
+                    # A pooler may use another session for each transaction. A setting of the
+                    # session would then apply to other programs too, and the name of a prepared
+                    # statement could stand for a statement of theirs.
+                    connection.prepare_threshold = None
+                    connection.settings_of_transaction = tuple(
+                        f"SET LOCAL {name} = {value}".encode() for name, value in limits.items()
+                    )
                 return connection
 
         super().__init__(

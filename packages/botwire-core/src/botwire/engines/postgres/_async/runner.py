@@ -38,6 +38,8 @@ async def transact(connection: _Connection, begin: bytes, steps: Steps[T], weigh
     try:
         async with _pipeline(connection):
             await connection.execute(begin)
+            for setting in getattr(connection, "settings_of_transaction", ()):
+                await connection.execute(setting)
             try:
                 results = await run(connection, steps, weight)
             except BotWireError:

@@ -39,6 +39,8 @@ def transact(connection: _Connection, begin: bytes, steps: Steps[T], weight: int
     try:
         with _pipeline(connection):
             connection.execute(begin)
+            for setting in getattr(connection, "settings_of_transaction", ()):
+                connection.execute(setting)
             try:
                 results = run(connection, steps, weight)
             except BotWireError:
