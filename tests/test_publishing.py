@@ -75,6 +75,8 @@ def test_what_kubernetes_gets_is_complete_and_confined(kind: str) -> None:
         if pod is None:
             continue
         assert pod["securityContext"]["runAsNonRoot"]
+        # Otherwise the service "botwire" sets BOTWIRE_PORT=tcp://….
+        assert pod["enableServiceLinks"] is False
         for container in [*pod["containers"], *pod.get("initContainers", [])]:
             assert container["image"] == "botwire"
             assert container["securityContext"]["readOnlyRootFilesystem"]

@@ -85,7 +85,13 @@ def test_a_key_is_created_in_the_store_of_the_environment_and_says_so(
         ([], {"BOTWIRE_CORS_ORIGINS": "https://a.test,"}, "BOTWIRE_CORS_ORIGINS must be a list"),
         (["--max-body", "1z"], {}, "--max-body must be a whole number, not '1z'"),
         (["--host", "a b"], {}, "host: 'a b' is not an address or a name"),
-        (["--host", ""], {}, "host: '' is not an address or a name"),
+        *(
+            (["--host", value], {}, "host: .* is not an address or a name")
+            for value in ("", "http://0.0.0.0", "0.0.0.0:8700", "[::1]", "[::]:8080")
+        ),
+        ([], {"BOTWIRE_MAXBODY": "2048"}, "BOTWIRE_MAXBODY is not a setting: .* BOTWIRE_MAX_BODY"),
+        ([], {"BOTWIRE_NAMESPACE_WRITE": "5"}, "did you mean BOTWIRE_NAMESPACE_WRITES"),
+        ([], {"BOTWIRE_CONFG": "x"}, "did you mean BOTWIRE_CONFIG"),
         (["--database", ""], {}, "database: the URL is empty"),
         ([], {"BOTWIRE_DATABASE": " "}, "database: the URL is empty"),
         *((["--drain", value], {}, "drain") for value in ("-1", "nan", "1e400", "1e9", "soon")),
@@ -112,6 +118,26 @@ def test_what_a_file_may_not_say(tmp_path: Path, text: str, says: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=says):
         parse("--config", str(file))
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "botwire.toml"
+    file.write_bytes(b"\xef\xbb\xbfport = 1111\n")
+    assert parse("--config", str(file)).settings.port == 1111
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    """Those of clients, and those that Kubernetes sets for a service called "botwire"."""
+    assert parse(
+        BOTWIRE_NAMESPACE="ada", BOTWIRE_API_KEY="bw_1", BOTWIRE_PORT="tcp://10.0.0.7:8700",
+        BOTWIRE_SERVICE_HOST="10.0.0.7", BOTWIRE_SERVICE_PORT="8700",
+        BOTWIRE_PORT_8700_TCP_PORT="8700", BOTWIRE_PORT_8700_TCP="tcp://10.0.0.7:8700",
+    ).settings == Settings()  # fmt: skip
+
+
+@pytest.mark.parametrize("host", ["::", "::1", "fe80::1%eth0", "0.0.0.0", "localhost", "db-1.test"])
+def test_addresses_and_names_may_be_listened_on(host: str) -> None:
+    assert parse("--host", host).settings.host == host
 
 
 def test_an_empty_variable_is_an_empty_list() -> None:

@@ -8,7 +8,9 @@ The first source that has a value wins: a flag (``--max-body``), an environment 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import difflib
 import ipaddress
 import re
 import tomllib
@@ -96,8 +98,15 @@ def _check_database(text: str) -> None:
 
 
 def _check_host(text: str) -> None:
-    if not text or any(character.isspace() for character in text):
-        raise ValueError(f"{text!r} is not an address or a name; 0.0.0.0 listens on all of IPv4")
+    if ":" in text:
+        with contextlib.suppress(ValueError):
+            ipaddress.IPv6Address(text)
+            return
+    if not text or any(character.isspace() or character in ":/[]" for character in text):
+        raise ValueError(
+            f"{text!r} is not an address or a name, such as 0.0.0.0 for all of IPv4 or ::1; the "
+            "port has a setting of its own"
+        )
 
 
 def _without_password(url: str | None) -> str | None:
@@ -315,13 +324,14 @@ def load(options: argparse.Namespace, environ: Mapping[str, str]) -> LoadedSetti
         raise ConfigurationError(
             f"{path}: unknown setting {min(unknown)!r}; known are {', '.join(fields)}"
         )
+    _refuse_misspelt(environ, [PREFIX + name.upper() for name in (*fields, CONFIG)])
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name, one in fields.items():
         variable = PREFIX + name.upper()
         for source, given in (
             ("--" + name.replace("_", "-"), getattr(options, name, None)),
-            (variable, environ.get(variable)),
+            (variable, _read_variable(environ, variable)),
             (str(path), file.get(name)),
         ):
             if given is not None:
@@ -334,15 +344,36 @@ def load(options: argparse.Namespace, environ: Mapping[str, str]) -> LoadedSetti
     return LoadedSettings(Settings(**values), sources)
 
 
+def _refuse_misspelt(environ: Mapping[str, str], variables: list[str]) -> None:
+    """Raises `ConfigurationError` for a variable that is almost that of a setting.
+
+    Other variables with the prefix are those of clients, of adapters and of Kubernetes.
+    """
+    for name in environ:
+        if name in variables or not name.startswith(PREFIX):
+            continue
+        for meant in difflib.get_close_matches(name, variables, 1, _ALIKE):
+            raise ConfigurationError(
+                f"the environment variable {name} is not a setting: did you mean {meant}?"
+            )
+
+
+def _read_variable(environ: Mapping[str, str], name: str) -> str | None:
+    value = environ.get(name)
+    # In Kubernetes, a service called "botwire" sets BOTWIRE_PORT=tcp://10.0.0.7:8700 in each pod.
+    return None if value is not None and value.startswith("tcp://") else value
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))  # editors on Windows write a BOM
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from None
 
 
+_ALIKE = 0.9  # BOTWIRE_NAMESPACE and BOTWIRE_NAMESPACE_RATE: 0.87
 _DATABASES = ("sqlite", "postgresql", "postgres")  # schemes of URLs
 _TYPES = typing.get_type_hints(Settings)
 
