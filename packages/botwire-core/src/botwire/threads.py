@@ -6,12 +6,13 @@ loop, for example to store how a program ended.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, TypeVar
+
+from botwire.engines.loops import running_loop
 
 T = TypeVar("T")
 
@@ -30,8 +31,9 @@ async def in_thread(
     call = functools.partial(function, *arguments)
     if threads is None:
         call = functools.partial(contextvars.copy_context().run, call)
+    loop = running_loop()
     try:
-        future = asyncio.get_running_loop().run_in_executor(threads, call)
+        future = loop.run_in_executor(threads, call)
     except RuntimeError:  # the interpreter ends, or others have closed the threads
         return call()
     return await future

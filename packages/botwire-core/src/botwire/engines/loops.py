@@ -20,6 +20,8 @@ from collections.abc import (
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
+from botwire.errors import ConfigurationError
+
 _LONGEST_WAIT = 1.0  # seconds that a thread waits for its turn
 
 T = TypeVar("T")
@@ -65,6 +67,21 @@ if hasattr(os, "register_at_fork"):
     )
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Returns the event loop of the caller.
+
+    Raises:
+        ConfigurationError: It is none of asyncio, but for example Trio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "asynchronous memory needs asyncio, and no event loop of asyncio runs here: call a "
+            "blocking Memory in a thread (Trio: trio.to_thread.run_sync)"
+        ) from None
+
+
 class AsyncClientPerLoop(Generic[T]):
     """Creates one client per event loop and closes it when the loop ends.
 
@@ -89,7 +106,7 @@ class AsyncClientPerLoop(Generic[T]):
 
     async def get(self) -> T:
         """Returns the running loop's client."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         held = self._clients.get(loop)
         if held is None:
             with no_fork:
@@ -106,7 +123,7 @@ class AsyncClientPerLoop(Generic[T]):
 
     async def close(self) -> None:
         """Closes the running loop's client, if any. The next `get` makes a new one."""
-        held = self._clients.pop(asyncio.get_running_loop(), None)
+        held = self._clients.pop(running_loop(), None)
         if held is not None:
             await held[1].aclose()
 
@@ -119,7 +136,11 @@ async def _closed_with_loop(
     try:
         yield
     finally:
-        await close(client)
+        # A loop that just stops, as with nest_asyncio, leaves this to the garbage collector, which
+        # runs it in none.
+        with contextlib.suppress(ConfigurationError):
+            running_loop()
+            await close(client)
 
 
 class ClientPerLoop(Generic[T]):
@@ -294,7 +315,7 @@ class AsyncTurns:
     @asynccontextmanager
     async def take(self, thing: Hashable) -> AsyncIterator[None]:
         """Waits for a turn, which lasts for the block."""
-        key = (asyncio.get_running_loop(), thing)
+        key = (running_loop(), thing)
         queue = self._queues.setdefault(key, _Queue(asyncio.Lock()))
         queue.length += 1
         try:

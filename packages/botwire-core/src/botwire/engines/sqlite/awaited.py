@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from botwire.engines.lanes import Lanes
+from botwire.engines.loops import running_loop
 from botwire.engines.sql import pages, planning
 from botwire.engines.sql.plans import UnplannedError
 from botwire.engines.sqlite.choosing import CommitChooser, Planned, are_little
@@ -65,7 +66,7 @@ class _Writer:
             planned: The batch.
             may_block: Whether the event loop may be blocked for a commit.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         order = _Order(planned, loop, loop.create_future())
         arriving = self._arriving.get(loop)
         if arriving is None:
@@ -132,7 +133,7 @@ class _Writer:
 
     async def close(self, then: Callable[[], object]) -> None:
         """Commits what waits, calls a function, and ends the thread."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         self._hand_over(loop)
         await in_thread(then, threads=self._thread)
         self._thread.shutdown(wait=False)
