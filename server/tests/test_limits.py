@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ from botwire_server.api_keys import KeyStore
 from botwire_server.app import create_app
 from botwire_server.limits import RateTable
 from botwire_server.turns import WriteTurns
+from botwire_server.workers import Supervisor
 from conftest import read_url, running
 
 
@@ -329,3 +331,24 @@ async def test_a_short_write_does_not_wait_for_all_long_ones(
         engine.may_write.set()
         assert set(await asyncio.gather(short, *long)) == {200}
         assert len(engine.given) == 5
+
+
+def test_a_server_without_a_folder_for_temporary_files_counts_by_itself(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose files are all read-only."""
+
+    def find_none() -> str:
+        raise FileNotFoundError("No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", find_none)
+    assert limits.rates_path(find_place(f"sqlite:///{database}")) is None
+    table = RateTable()
+    assert [table.take("s", 1, "x")[1] is None for _ in range(2)] == [True, False]
+    table.close()
+    settings = Settings(database=f"sqlite:///{database}", workers=2)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(ConfigurationError, match="set TMPDIR to one, or omit --workers"),
+    ):
+        Supervisor(settings, listener, "").run()

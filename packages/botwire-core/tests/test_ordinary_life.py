@@ -172,6 +172,39 @@ def test_an_empty_url_is_not_the_default_one(monkeypatch: pytest.MonkeyPatch) ->
     Memory("n").set("k", 1)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no user without a home")
+@pytest.mark.parametrize("home", [None, "", "here"])
+def test_a_user_without_a_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    """As in a container that runs under an arbitrary number."""
+    import pwd
+
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    for name in ("BOTWIRE_URL", "XDG_DATA_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="has no home"):
+        Memory("n")
+    with pytest.raises(ConfigurationError, match="for a file use sqlite:///"):
+        Memory("n", url="~/memory.db")
+    assert list(tmp_path.iterdir()) == []
+    connection = Connection("n", url="sqlite:///memory.db")
+    assert connection.reference() == {"namespace": "n", "url": "sqlite:///memory.db"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps the current folder")
+def test_the_current_folder_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(ConfigurationError, match="the current folder was removed"):
+        Memory("n", url="sqlite:///memory.db")
+
+
 def test_an_api_key_that_is_no_text() -> None:
     with pytest.raises(ConfigurationError, match="api_key must be a string, not int"):
         Memory("n", url="http://127.0.0.1:1", api_key=5)  # type: ignore[arg-type]

@@ -59,23 +59,28 @@ def rates_path(place: Place) -> str | None:
     """Returns the file in which this user's servers of a database count requests on this machine.
 
     It is in the folder for temporary files. It survives a restart of the server. It need not
-    survive a reboot, after which the machine's clock starts again.
+    survive a reboot, after which the machine's clock starts again. None: this process counts alone,
+    because the store is its own, or there is no such folder.
     """
     if not place.shareable:
+        return None
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError:  # all is read-only, as a container may be
         return None
     url = without_password(place.url)
     if place.scheme == "sqlite":
         url = os.path.realpath(place.sqlite_path)
     digest = hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     user = os.getuid() if hasattr(os, "getuid") else 0
-    return os.path.join(tempfile.gettempdir(), f"botwire-{user}-{digest}.rates")  # noqa: PTH118 - a str, as the settings of a worker are
+    return os.path.join(folder, f"botwire-{user}-{digest}.rates")  # noqa: PTH118 - a str, as the settings of a worker are
 
 
 class RateTable:
     """Counts requests by subject. The first one counted creates the file.
 
     Args:
-        path: The file that processes share; None: a private file of this process.
+        path: The file that processes share; None: the memory of this process.
 
     Raises:
         ConfigurationError: At the first use, if the file belongs to another user.
@@ -83,34 +88,32 @@ class RateTable:
 
     def __init__(self, path: str | None = None) -> None:
         self._path = path
-        self._file = -1
+        self._file = -1  # none: the memory of this process
         self._map: mmap.mmap | None = None
 
     def _opened(self) -> mmap.mmap:
         if self._map is None:
-            self._file = self._open()
-            # Stays open: closing any descriptor of a file releases the process's locks on it.
-            os.ftruncate(self._file, _BYTES * _BUCKETS)
+            if self._path is not None:
+                # Stays open: closing any descriptor of a file releases the process's locks on it.
+                self._file = self._open(self._path)
+                os.ftruncate(self._file, _BYTES * _BUCKETS)
             self._map = mmap.mmap(self._file, _BYTES * _BUCKETS)
         return self._map
 
-    def _open(self) -> int:
-        if self._path is None:
-            with tempfile.TemporaryFile() as file:
-                return os.dup(file.fileno())
+    def _open(self, path: str) -> int:
         try:
             # Other users may write to that folder too: do not follow links that they made.
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-            file_descriptor = os.open(self._path, flags, 0o600)
+            file_descriptor = os.open(path, flags, 0o600)
         except OSError as error:
             raise ConfigurationError(
-                f"the file that counts requests, {self._path}, cannot be opened "
+                f"the file that counts requests, {path}, cannot be opened "
                 f"({error.strerror}): remove it, or set TMPDIR to another folder"
             ) from error
         if hasattr(os, "getuid") and os.fstat(file_descriptor).st_uid != os.getuid():
             os.close(file_descriptor)
             raise ConfigurationError(
-                f"the file that counts requests, {self._path}, belongs to another user: set "
+                f"the file that counts requests, {path}, belongs to another user: set "
                 "TMPDIR to another folder"
             )
         return file_descriptor
@@ -119,12 +122,14 @@ class RateTable:
         """Closes the file."""
         if self._map is not None:
             self._map.close()
-            os.close(self._file)
             self._map = None
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     @contextlib.contextmanager
     def _locked(self, at: int) -> Iterator[None]:
-        if fcntl is None:  # Windows, where one process serves
+        if fcntl is None or self._file < 0:  # Windows, where one process serves; or it is its own
             yield
             return
         fcntl.lockf(self._file, fcntl.LOCK_EX, _BYTES, at)

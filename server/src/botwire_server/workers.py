@@ -140,7 +140,7 @@ class Supervisor:
             ConfigurationError: A worker cannot start; its log says why.
         """
         logs.log_to_stderr()
-        with tempfile.TemporaryDirectory(prefix="botwire-") as folder, _signals(self._events):
+        with _new_folder() as folder, _signals(self._events):
             self._metrics = str(Path(folder) / "metrics")
             Path(self._metrics).mkdir()
             self._message = json.dumps(dataclasses.asdict(self._settings))
@@ -231,6 +231,17 @@ class Supervisor:
                 logger.error("a worker did not end in time: killing it")  # noqa: TRY400
                 worker.process.kill()
                 worker.process.wait()
+
+
+def _new_folder() -> tempfile.TemporaryDirectory[str]:
+    """Creates the folder in which workers count."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="botwire-")
+    except OSError as error:
+        raise ConfigurationError(
+            f"several workers need a folder for temporary files ({error}): set TMPDIR to one, or "
+            "omit --workers"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -125,7 +125,8 @@ def _intended(url: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9.-]+:\d+(/.*)?", url):
         return f"did you mean http://{url}?"
     if "://" not in url and "@" not in url:
-        return f"for a file use {file_url(Path(url).expanduser())}"
+        path = os.path.expanduser(url)  # noqa: PTH111 - Path's raises an error if there is no home
+        return f"for a file use {file_url(Path(path))}"
     return (
         "use sqlite:///path, http(s)://host or postgresql://… (for a scheme of your own, see "
         "botwire.engines.opening.register_scheme)"
@@ -142,9 +143,15 @@ def file_url(path: str | os.PathLike[str]) -> str:
     return "sqlite:///" + os.fspath(path).replace("%", "%25").replace("?", "%3F")
 
 
-def default_url() -> str:
-    """Returns the URL that is used where none is given; neither checks nor creates anything."""
-    return os.environ.get(URL_VARIABLE) or file_url(_data_folder() / _FILE)
+def default_url() -> str | None:
+    """Returns the URL that is used where none is given; neither checks nor creates anything.
+
+    None: there is none, because this user has no home.
+    """
+    try:
+        return os.environ.get(URL_VARIABLE) or file_url(_data_folder() / _FILE)
+    except ConfigurationError:
+        return None
 
 
 def default_path() -> Path:
@@ -160,7 +167,15 @@ def default_path() -> Path:
 
 
 def _data_folder() -> Path:
-    return platformdirs.user_data_path("botwire", appauthor=False)
+    try:
+        folder = platformdirs.user_data_path("botwire", appauthor=False)
+    except RuntimeError:
+        folder = Path("~")
+    if not folder.is_absolute():  # as in a container whose user has neither HOME nor a name
+        raise ConfigurationError(
+            f"this user has no home, and so no folder for data: set {URL_VARIABLE}=sqlite:///path"
+        )
+    return folder
 
 
 def _check_sqlite(url: str) -> None:

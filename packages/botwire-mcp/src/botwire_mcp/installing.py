@@ -122,19 +122,31 @@ class ClientSettings:
     extra: Mapping[str, str] | None = None
 
 
+def home() -> Path:
+    """Returns the folder of this user.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise ConfigurationError("this user has no home for settings: set HOME") from None
+
+
 def _application(*parts: str) -> Path:
     """Returns a file in the folder where this system's applications keep their settings."""
     if sys.platform == "darwin":
-        return Path.home().joinpath("Library", "Application Support", *parts)
+        return home().joinpath("Library", "Application Support", *parts)
     if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA", Path.home() / "AppData/Roaming")).joinpath(*parts)
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config").joinpath(*parts)
+        return Path(os.environ.get("APPDATA", home() / "AppData/Roaming")).joinpath(*parts)
+    return Path(os.environ.get("XDG_CONFIG_HOME") or home() / ".config").joinpath(*parts)
 
 
 CLIENTS: Mapping[str, ClientSettings] = {
-    "claude-code": ClientSettings(lambda: Path.home() / ".claude.json", Path(".mcp.json")),
+    "claude-code": ClientSettings(lambda: home() / ".claude.json", Path(".mcp.json")),
     "claude-desktop": ClientSettings(lambda: _application("Claude", "claude_desktop_config.json")),
-    "cursor": ClientSettings(lambda: Path.home() / ".cursor/mcp.json", Path(".cursor/mcp.json")),
+    "cursor": ClientSettings(lambda: home() / ".cursor/mcp.json", Path(".cursor/mcp.json")),
     "vscode": ClientSettings(
         lambda: _application("Code", "User", "mcp.json"),
         Path(".vscode/mcp.json"),
@@ -142,7 +154,7 @@ CLIENTS: Mapping[str, ClientSettings] = {
         {"type": "stdio"},
     ),
     "codex": ClientSettings(
-        lambda: Path(os.environ.get("CODEX_HOME") or Path.home() / ".codex") / "config.toml",
+        lambda: Path(os.environ.get("CODEX_HOME") or home() / ".codex") / "config.toml",
         section="mcp_servers",
     ),
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from botwire.errors import ConfigurationError
 from botwire.places import API_KEY_VARIABLE
-from botwire_mcp.installing import FileChange, read_text
+from botwire_mcp.installing import FileChange, home, read_text
 
 EVENTS: Mapping[str, str | None] = {
     "SessionStart": "startup|clear|compact",  # a resumed session has it in its transcript
@@ -45,7 +45,7 @@ def plan(command: str, api_key: str | None, *, project: bool = False) -> FileCha
     Raises:
         ConfigurationError: The settings cannot be read, or have other hooks of BotWire.
     """
-    path = (Path() if project else Path.home()) / ".claude" / "settings.json"
+    path = (Path() if project else home()) / ".claude" / "settings.json"
     old = read_text(path)
     try:
         document = json.loads(old) if old.strip() else {}

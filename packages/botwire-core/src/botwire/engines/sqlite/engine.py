@@ -376,7 +376,12 @@ def open_sqlite(path: str, *, read_only: bool = False) -> SQLiteEngine:
     """
     if path == MEMORY:
         return SQLiteEngine(MEMORY)
-    real = os.path.realpath(path)
+    try:
+        real = os.path.realpath(path)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path} is a relative path, and the current folder was removed: give an absolute one"
+        ) from None
     with _REGISTRY.lock:
         engine = _REGISTRY.by_path.get((real, read_only))
         if engine is not None:
