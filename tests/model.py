@@ -375,10 +375,9 @@ def _extend_history(space: _Namespace, op: ops.ExtendHistory) -> tuple[int, ...]
     history = _seen(space, op.name)
     known = {item.id: item.seq for item in history.items if item.id is not None}
     new = [(value, id) for value, id in zip(op.values, ids, strict=True) if id not in known]
-    if not new:
-        return tuple(known[id] for id in ids if id is not None)
-    _expect_last(space, op.name, op.if_last)
-    seqs = iter(_append(space, op.name, new, op.ttl))
+    if new or not op.values:
+        _expect_last(space, op.name, op.if_last)
+    seqs = iter(_append(space, op.name, new, op.ttl) if new else ())
     return tuple(known[id] if id is not None and id in known else next(seqs) for id in ids)
 
 

@@ -290,7 +290,9 @@ async def test_a_stale_append_is_a_conflict(memory: Any) -> None:
         await history.extend(["b"], if_last=0)
     assert await history.extend(["a"], ids=["1"], if_last=0) == [1]  # a retry is no conflict
     assert await history.extend(["b"], if_last=1) == [2]
-    assert await history.extend([], if_last=0) == []
+    with pytest.raises(ConflictError, match="ends at 2, not at 0"):
+        await history.extend([], if_last=0)
+    assert await history.extend([], if_last=2) == []
     assert await history.tail(9) == ["a", "b"]
 
 

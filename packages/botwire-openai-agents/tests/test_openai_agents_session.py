@@ -333,22 +333,26 @@ async def test_an_encrypted_session_is_kept_as_it_is(
 
 
 class Compacting:
-    """Stands in for the OpenAI client: a compaction answers with one item."""
+    """Stands in for the OpenAI client: a compaction answers with one item, or with none."""
 
-    def __init__(self, meanwhile: Any = None) -> None:
+    def __init__(self, meanwhile: Any = None, *, output: bool = True) -> None:
         self.responses = self
         self._meanwhile = meanwhile
+        self._output = output
 
     async def compact(self, **options: Any) -> Any:
         if self._meanwhile is not None:
             await self._meanwhile()
         summary = {"type": "compaction", "id": "cmp_1", "encrypted_content": "all of it"}
-        return SimpleNamespace(output=[summary], usage=None, model_dump=lambda **_: {})
+        output = [summary] if self._output else []
+        return SimpleNamespace(output=output, usage=None, model_dump=lambda **_: {})
 
 
-async def compact(session: BotWireSession, meanwhile: Any = None) -> list[Any]:
+async def compact(
+    session: BotWireSession, meanwhile: Any = None, *, output: bool = True
+) -> list[Any]:
     """Runs an agent once, whose session is compacted at the end; returns what is left."""
-    client: Any = Compacting(meanwhile)
+    client: Any = Compacting(meanwhile, output=output)
     wrapped = OpenAIResponsesCompactionSession(
         "user-42",
         session,
@@ -377,9 +381,10 @@ async def test_a_compacted_session_keeps_what_was_superseded(session: BotWireSes
 
 
 @pytest.mark.skipif(not HAS_SNAPSHOTS, reason="this release clears the session and writes it anew")
+@pytest.mark.parametrize("output", [True, False], ids=["to-an-item", "to-nothing"])
 @pytest.mark.parametrize("does", ["adds", "pops", "clears"])
 async def test_what_others_do_during_a_compaction_is_not_lost(
-    session: BotWireSession, does: str
+    session: BotWireSession, does: str, output: bool
 ) -> None:
     other = again(session)
 
@@ -392,7 +397,7 @@ async def test_what_others_do_during_a_compaction_is_not_lost(
             await other.clear_session()
 
     left = {"adds": ["hi", "fine", "hi"], "pops": ["hi"], "clears": []}
-    assert texts(await compact(session, meanwhile)) == left[does]
+    assert texts(await compact(session, meanwhile, output=output)) == left[does]
 
 
 @pytest.mark.parametrize("start", [0, 1, 2, 3, 4])
@@ -424,6 +429,14 @@ async def test_what_has_expired_before_the_replaced_end_is_deleted(session: BotW
     assert not snapshot.complete
     assert await snapshot.replace_suffix(1, [REASONING])
     assert await session.get_items() == [USER, REASONING]
+
+
+async def test_all_that_has_expired_is_deleted_up_to_what_has_not(session: BotWireSession) -> None:
+    await session.add_items([USER] * 5 + [ANSWER] + [USER] * 2 + [CALL, OUTPUT])
+    snapshot = await session._get_compaction_snapshot(2, prune_prefix=lambda item: item == USER)
+    assert snapshot is not None
+    assert await snapshot.replace_suffix(0, [REASONING])
+    assert await session.get_items() == [ANSWER, USER, USER, REASONING]
 
 
 async def test_a_message_of_another_framework_is_taken_back_in_parts(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from agents.items import TResponseInputItem
 
-from botwire import AsyncMemory, ConflictError, NotFoundError
+from botwire import AsyncHistory, AsyncMemory, ConflictError, NotFoundError
+from botwire.operations import PART
 from botwire_openai_agents.convert import from_items, to_items
 
 
@@ -72,10 +73,7 @@ async def take_snapshot(
         expected = [item.seq for item in stored if item.seq >= first]
         expired = []
         if prune_prefix is not None:
-            for seq, group in from_items(await history.read(limit=limit)):
-                if seq >= first or not all(map(prune_prefix, group)):
-                    break
-                expired.append(seq)
+            expired = await _expired(history, first, limit, prune_prefix)
         try:
             async with memory.transaction() as tx:
                 suffix = tx.history(session_id)
@@ -92,3 +90,28 @@ async def take_snapshot(
         return True
 
     return SessionTail(items, complete, replace_suffix)
+
+
+async def _expired(
+    history: AsyncHistory, end: int, page: int, has_expired: Callable[[TResponseInputItem], bool]
+) -> list[int]:
+    """Returns the numbers of the oldest items, up to the first that has not expired.
+
+    Args:
+        history: The session's history.
+        end: Where to stop: the first item that is replaced.
+        page: How many items to read at a time.
+        has_expired: Says whether an item has expired.
+    """
+    expired: list[int] = []
+    while len(expired) < PART:  # a transaction has a limit, and the next compaction goes on
+        after = expired[-1] if expired else 0
+        items = await history.read(after=after, limit=page)
+        for item in items:
+            groups = from_items([item])
+            if item.seq >= end or not groups or not all(map(has_expired, groups[0][1])):
+                return expired
+            expired.append(item.seq)
+        if len(items) < page:
+            break
+    return expired

@@ -79,7 +79,8 @@ class AsyncHistory(AsyncHistoryOperators):
         Args:
             values: JSON values.
             ids: One id per value; a value whose id already exists is not written again.
-            if_last: Append only if this is still the last sequence number; 0 for a new history.
+            if_last: Append only if this is still the last sequence number, 0 for a new history;
+                required even if there is nothing to append.
 
         Returns:
             The sequence number of each item, including those that already existed.

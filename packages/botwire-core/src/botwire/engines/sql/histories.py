@@ -102,8 +102,9 @@ def _extend_history(context: Context, op: ops.ExtendHistory) -> Steps[tuple[int,
         for value, id in zip(op.values, ids, strict=True)
         if id is None or id not in known
     ]
-    if new:
+    if new or not op.values:  # if all of them are there, this is a retry
         yield from _expect_last(context, op.name, op.if_last)
+    if new:
         first = yield from append(context, history, new, op.ttl)
     results = []
     for id in ids:
