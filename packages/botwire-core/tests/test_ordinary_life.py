@@ -33,6 +33,7 @@ from botwire import (
     transfer,
 )
 from botwire import operations as ops
+from botwire.cli import NO, main
 from botwire.clock import DAY
 from botwire.connection import Connection
 from botwire.engines.http import HTTPEngine
@@ -322,15 +323,52 @@ def test_what_is_no_sound_backup_is_not_restored(path: Path, tmp_path: Path) -> 
     assert memory.get("k") == 1
 
 
-def test_a_damaged_store_is_not_backed_up_in_silence(path: Path) -> None:
-    engine = SQLiteEngine(path)
-    memory = Memory("n", engine=engine)
-    memory.set_many({f"k{i}": "v" * 500 for i in range(200)})
-    engine.close()
+def _damage(path: Path) -> None:
+    """Makes a store of which pages of data cannot be read."""
+    with Memory("n", url=f"sqlite:///{path}") as memory:
+        memory.set_many({f"k{i}": "v" * 500 for i in range(200)})
     raw = bytearray(path.read_bytes())
-    for page in range(8, len(raw) // 4096 - 1, 2):
-        raw[page * 4096 : page * 4096 + 64] = b"\xff" * 64
+    pages = len(raw) // 4096
+    for page in range(pages - 20, pages - 1, 2):
+        raw[page * 4096 + 16 : page * 4096 + 24] = b"\xff" * 8  # where its rows begin
     path.write_bytes(raw)
+
+
+def test_what_is_wrong_with_a_damaged_store_is_listed(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _damage(path)
+    assert main(["check", "--url", f"sqlite:///{path}"]) == NO
+    said = capsys.readouterr().err
+    assert "page" in said
+    assert "nothing else was checked" in said
+    memory = Memory("n", engine=SQLiteEngine(path))
+    with pytest.raises(ServerError, match=r"is damaged: .*botwire check.* lists what is wrong"):
+        memory.get_many([f"k{i}" for i in range(200)])
+
+
+def test_a_store_whose_tables_have_damaged_names_is_an_error_of_ours(path: Path) -> None:
+    """SQLite's message contains the name."""
+    with Memory("n", url=f"sqlite:///{path}") as memory:
+        memory.set("k", 1)
+    raw = path.read_bytes()
+    at = raw.index(b"CREATE TABLE botwire_keys")
+    path.write_bytes(raw[:at] + b"CREATE \xaa\xac" + raw[at + 9 :])
+    with pytest.raises(ServerError, match="is too damaged to be opened"):
+        Memory("n", engine=SQLiteEngine(path)).get("k")
+
+
+def test_a_text_that_is_damaged_is_an_error_of_ours(path: Path) -> None:
+    with Memory("n", url=f"sqlite:///{path}") as memory:
+        memory.set("k", "peanuts")
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"peanuts", b"pean\xff\xffs"))
+    with pytest.raises(ServerError, match="is damaged"):
+        Memory("n", engine=SQLiteEngine(path)).get("k")
+
+
+def test_a_damaged_store_is_not_backed_up_in_silence(path: Path) -> None:
+    _damage(path)
     with pytest.raises(ServerError):
         transfer.backup(SQLiteEngine(path), path.with_name("backup.db"))
     assert [file.name for file in path.parent.glob("backup*")] == []

@@ -12,7 +12,7 @@ from botwire import operations as ops
 from botwire.clock import now, to_datetime
 from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
-from botwire.errors import BotWireError, ConfigurationError
+from botwire.errors import BotWireError, ConfigurationError, ServerError
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE, check_namespace
 from botwire.transfer.erasing import erase
@@ -50,8 +50,21 @@ def check(
         progress: Called periodically.
     """
     wanted = list(namespaces)
+    found: tuple[str, ...] = ()
     if not wanted:
-        yield from apply(engine, SYSTEM_NAMESPACE, ops.CheckStore())
+        found = apply(engine, SYSTEM_NAMESPACE, ops.CheckStore())
+        yield from found
+    try:
+        yield from _check_namespaces(engine, wanted, progress)
+    except ServerError as error:
+        if not found:
+            raise
+        yield f"nothing else was checked: {error}"
+
+
+def _check_namespaces(
+    engine: Engine, wanted: list[str], progress: Progress | None
+) -> Iterator[str]:
     tally = Tally()
     for namespace in list_namespaces(engine, wanted):
         where = f"namespace {namespace!r}"

@@ -27,7 +27,7 @@ from botwire.engines.sql.steps import SWEEP_EVERY, Steps
 from botwire.engines.sql.vector_cache import VectorCache
 from botwire.engines.sqlite import maintenance
 from botwire.engines.sqlite.choosing import Planned
-from botwire.engines.sqlite.file import SQLiteFile, run
+from botwire.engines.sqlite.file import ERRORS, SQLiteFile, run
 from botwire.engines.sqlite.writer import Outcome, SQLiteWriter
 from botwire.errors import BotWireError, ConfigurationError
 from botwire.names import to_bytes
@@ -277,7 +277,7 @@ class SQLiteEngine:
                 return self._writer.use(work)
             with contextlib.closing(self._file.connect()) as connection:
                 return work(connection)
-        except sqlite3.Error as error:
+        except ERRORS as error:
             raise self._file.failure(error) from error
 
     # --- reading ----------------------------------------------------------------------------
@@ -304,8 +304,8 @@ class SQLiteEngine:
     def _run(self, connection: sqlite3.Connection, steps: Steps[T]) -> T:
         try:
             return run(connection, steps)
-        except sqlite3.Error as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+        except ERRORS as error:
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
                 work.look()
             raise self._file.failure(error) from error
 

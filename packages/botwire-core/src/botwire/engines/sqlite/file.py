@@ -29,6 +29,9 @@ T = TypeVar("T")
 APPLICATION_ID = 0x42575245
 """Marks BotWire's files (``BWRE``); see https://sqlite.org/pragma.html."""
 
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises. Its own messages may contain bytes of a damaged file, which are no text."""
+
 _BEGIN = "BEGIN IMMEDIATE"
 # Page cache per connection, in kilobytes. Writes to the text index are spread over many pages: with
 # a smaller cache, a writer of many records evicts pages and reads them again.
@@ -107,11 +110,17 @@ class SQLiteFile:
                 self._prepare_to_read(connection)
             else:
                 self._prepare(connection)
-        except (sqlite3.Error, BotWireError, OSError) as error:
+        except (*ERRORS, BotWireError, OSError) as error:
             if connection is not None:
                 connection.close()
             if isinstance(error, BotWireError):
                 raise
+            if _is_damage(error):
+                raise ServerError(
+                    f"{self.path} is too damaged to be opened: {error} (stop all programs that use "
+                    "it, and replace it and its -wal with a backup; SQLite's own program can save "
+                    "some of it: sqlite3 FILE .recover)"
+                ) from error
             raise self.failure(error) from error
         return connection
 
@@ -206,9 +215,15 @@ class SQLiteFile:
             )
         return 0
 
-    def failure(self, error: sqlite3.Error | OSError) -> BotWireError:
+    def failure(self, error: sqlite3.Error | UnicodeDecodeError | OSError) -> BotWireError:
         """Returns the BotWire error for an error of SQLite or of the file system."""
         code = getattr(error, "sqlite_errorname", "") or ""
+        if _is_damage(error):
+            return ServerError(
+                f"{self.path} is damaged: {error} (`botwire check` lists what is wrong, and "
+                "`botwire export` saves what can still be read; stop all programs that use it "
+                "before you replace it and its -wal with a backup)"
+            )
         parent = Path(self.path).parent
         if code.startswith("SQLITE_NOTADB"):
             return ConfigurationError(f"{self.path} is not a SQLite database")
@@ -280,6 +295,15 @@ class SQLiteFile:
                 f"{self.path} was removed or replaced while this process had it open, so this "
                 "write would be lost: put the file back if you can, and restart the program"
             )
+
+
+def _is_damage(error: Exception) -> bool:
+    return (
+        isinstance(error, UnicodeDecodeError)
+        or (getattr(error, "sqlite_errorname", "") or "").startswith("SQLITE_CORRUPT")
+        # Python's own error for a text that is not UTF-8.
+        or "Could not decode to UTF-8" in str(error)
+    )
 
 
 def run(connection: sqlite3.Connection, steps: Steps[T]) -> T:

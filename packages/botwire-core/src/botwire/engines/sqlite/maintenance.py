@@ -33,9 +33,11 @@ def maintain(connection: sqlite3.Connection, operation: AnyOperation) -> object:
     if isinstance(operation, ops.CheckStore):
         problems = _check_file(connection)
         _catch_up(connection)
+        if problems:  # rows may be missing or unreadable because of them
+            return tuple(problems)
         statements = checks.orphans()
         rows = [row for statement in statements for row in connection.execute(statement.sql)]
-        return (*problems, *checks.describe_orphans(rows))
+        return tuple(checks.describe_orphans(rows))
     assert isinstance(operation, ops.CompactStore)
     # VACUUM copies only live data into a new file. The pages go through the log, which keeps old
     # ones until it is truncated.
@@ -207,7 +209,14 @@ def refuse_foreign_log(path: str) -> None:
 def _check_file(connection: sqlite3.Connection) -> list[str]:
     """Returns the problems that SQLite finds in a database."""
     connection.execute(f"PRAGMA cache_size=-{_CHECK_CACHE}")
-    found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+    found: list[str] = []
+    try:
+        for (problem,) in connection.execute("PRAGMA integrity_check"):
+            found.append(str(problem))  # each at once, as the next step may fail
+    except sqlite3.DatabaseError as error:
+        if not getattr(error, "sqlite_errorname", "").startswith("SQLITE_CORRUPT"):
+            raise
+        found.append(f"{error}, so not all of it was checked")
     return [] if found == ["ok"] else found
 
 
