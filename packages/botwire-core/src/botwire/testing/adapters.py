@@ -263,6 +263,50 @@ class AdapterTests(ABC):
 
         self._run(ends())
 
+    def test_a_run_that_follows_a_stopped_one_at_once_is_not_refused(
+        self, place_url: str, namespace: str
+    ) -> None:
+        """A user presses Stop and goes on before the stopped run has ended."""
+        address = Address(place_url, namespace)
+
+        async def stop_and_go_on() -> None:
+            for steps in (0, 2, 4):
+                await self._stop_and_go_on(address, steps)
+                shown = await self.shown(address, "ada")
+                check_shown(shown)
+                assert any(f"go on {steps}" in one.text for one in shown)
+
+        self._run(stop_and_go_on())
+
+    async def _stop_and_go_on(self, address: Address, steps: int) -> None:
+        """Runs a turn while the last one, which was cancelled in its tool, still cleans up.
+
+        Args:
+            address: Where memory lives.
+            steps: The higher, the further it gets with that before.
+        """
+        inside, over = asyncio.Event(), asyncio.Event()
+
+        async def tool() -> str:
+            inside.set()
+            await over.wait()  # a thread that a framework left behind ends then
+            return "too late"
+
+        stopped = asyncio.create_task(
+            self.turn(self.open(address, "ada"), Turn("wait", tool=tool, call_id=f"wait {steps}"))
+        )
+        await inside.wait()
+        agent = self.open(address, "ada")
+        stopped.cancel()
+        for _ in range(2**steps - 1):
+            await asyncio.sleep(0)
+        try:
+            await self.turn(agent, Turn(f"go on {steps}", tool=quick, call_id=f"go {steps}"))
+        finally:
+            over.set()
+            with suppress(asyncio.CancelledError, Exception):
+                await stopped
+
     def test_a_run_after_a_deleted_message_is_not_refused(
         self, place_url: str, namespace: str
     ) -> None:
