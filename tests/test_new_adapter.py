@@ -32,7 +32,7 @@ def test_a_new_adapter_passes_its_tests(folder: Path) -> None:
         timeout=110,
     )
     assert done.returncode == 0, done.stdout
-    assert "9 passed" in done.stdout
+    assert "10 passed" in done.stdout
 
 
 def test_in_this_repository_it_passes_them_with_the_fixtures_of_all(tmp_path: Path) -> None:
