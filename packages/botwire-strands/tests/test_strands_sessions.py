@@ -16,6 +16,7 @@ from strands.hooks import BeforeToolCallEvent, HookProvider, HookRegistry
 from strands.memory import InvocationTrigger, MemoryManager
 from strands.memory.types import AddMessagesContext
 from strands.session import FileSessionManager, SnapshotSessionManager
+from strands.storage import InMemoryStorage
 from strands.types.exceptions import EventLoopException, SessionException, StorageError
 from strands.types.session import Session, SessionMessage, SessionType
 
@@ -577,6 +578,15 @@ def test_snapshots_are_stored_too(place: Any) -> None:
 
     open_it()("My cat is called Turing.")
     assert "Turing" in str(open_it()("What is it called?"))
+
+
+def test_a_storage_with_a_prefix_of_the_users_gets_no_other(place: Any) -> None:
+    storages: list[Any] = [InMemoryStorage(), BotWireStorage(**place)]
+    for storage in storages:
+        manager = SnapshotSessionManager("ada", storage=storage.namespace("mine"))
+        Agent(model=ScriptedModel(), session_manager=manager, callback_handler=None)("hi")
+    own, ours = [asyncio.run(storage.list("")) for storage in storages]
+    assert own == ours != []
 
 
 async def test_memories_are_found_and_added_once(place: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Unpack
 
-from strands.storage import Storage
+from strands.storage import Storage, storage
 from strands.types.exceptions import StorageError
 
 from botwire import BotWireError
@@ -28,6 +28,9 @@ class BotWireStorage(Connected, Storage, framework="strands", shows="prefix"):
     Raises:
         ConfigurationError: An argument is not valid.
     """
+
+    # Strands adds a prefix of its own to a storage, unless this marks that the user gave it one.
+    _namespaced: object = None
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class BotWireStorage(Connected, Storage, framework="strands", shows="prefix"):
         inner = BotWireStorage.__new__(BotWireStorage)
         inner.connection = self.connection
         inner.prefix = f"{self.prefix}{check_string(prefix, 'prefix').strip('/')}/"
+        inner._namespaced = getattr(storage, "_NAMESPACED", None)  # noqa: SLF001 - our own
         return inner
 
     def _key(self, key: str) -> str:
