@@ -380,6 +380,9 @@ def test_https_with_a_certificate_of_files(
             check=True,
         )
         assert done.stdout.strip() == "1"
+        # Nobody has told this process about the authority.
+        with pytest.raises(TransportError, match=r"is not trusted; .* SSL_CERT_FILE"):
+            Memory("n", url=url).set("k", 2)
         process.terminate()
 
 

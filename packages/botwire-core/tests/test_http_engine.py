@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -157,6 +158,39 @@ def test_a_server_that_is_down_is_an_error_that_names_it() -> None:
     assert len(server.requests) > 1
     with pytest.raises(TransportError, match="connection refused; nothing was sent"):
         server.memory(timeout=0.2).set("k", 1)
+
+
+def _refusal(error: ssl.SSLError) -> httpx.ConnectError:
+    """Returns what httpx makes of a failed handshake."""
+    refusal = httpx.ConnectError(str(error))
+    refusal.__cause__ = error
+    return refusal
+
+
+def _without_tls() -> ssl.SSLError:
+    error = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
+    error.reason = "WRONG_VERSION_NUMBER"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ssl.SSLCertVerificationError(1, "self-signed"), "SSL_CERT_FILE; nothing was sent"),
+        (_without_tls(), r"is its URL http:// instead\?; nothing was sent"),
+    ],
+)
+def test_what_no_retry_can_change_about_tls_is_not_retried(error: ssl.SSLError, says: str) -> None:
+    server = Server(always=_refusal(error))
+    with pytest.raises(TransportError, match=says):
+        server.memory().set("k", 1)
+    assert len(server.requests) == 1
+
+
+def test_a_handshake_that_broke_off_is_retried() -> None:
+    server = Server(_refusal(ssl.SSLEOFError(8, "EOF occurred in violation of protocol")))
+    server.memory().set("k", 1)
+    assert len(server.requests) == 2
 
 
 def test_a_write_that_was_sent_once_may_have_been_applied() -> None:

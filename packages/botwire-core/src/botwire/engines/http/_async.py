@@ -19,6 +19,7 @@ import httpx
 from botwire import wire
 from botwire.engines import retry
 from botwire.engines.http.channels import MOST_BYTES, AsyncChannels, goes_through_proxy, verdict_of
+from botwire.engines.http.distrust import advice
 from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.http.reading import read
 from botwire.engines.http.traces import trace_headers
@@ -162,7 +163,10 @@ class AsyncHTTPEngine:
                 self._outage.end()
                 return read(self.url, batch, answer, len(content))
             wait = retry.delay(attempt, remaining=deadline - time.monotonic())
-            sent = sent or not isinstance(getattr(answer, "__cause__", None), _UNSENT)
+            cause = getattr(answer, "__cause__", None)
+            if cause is not None and advice(cause) is not None:
+                wait = None
+            sent = sent or not isinstance(cause, _UNSENT)
             if isinstance(answer, TransportError):
                 refused = refused or isinstance(answer.__cause__, httpx.ConnectError)
                 unanswered = isinstance(answer.__cause__, (httpx.ReadTimeout, TimeoutError))
@@ -263,7 +267,9 @@ class AsyncHTTPEngine:
             return self._timed_out(error)
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
-            failure = TransportError(f"no answer from {self.url}: {reason}", url=self.url)
+            hint = advice(error)
+            also = "" if hint is None else f": {hint}"
+            failure = TransportError(f"no answer from {self.url}: {reason}{also}", url=self.url)
             failure.__cause__ = error
             return failure
         return Answer(
