@@ -43,6 +43,7 @@ from botwire.engines.retry import PAUSE, PROBE, Outage, delay
 from botwire.engines.sql.planning import Selections
 from botwire.engines.sql.vector_cache import VectorCache
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
+from botwire.engines.sqlite.file import SQLiteFile
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations import CheckStore, StatStore
 from botwire.operations.terms import Usage
@@ -204,6 +205,41 @@ def test_the_current_folder_was_removed(tmp_path: Path, monkeypatch: pytest.Monk
     folder.rmdir()
     with pytest.raises(ConfigurationError, match="the current folder was removed"):
         Memory("n", url="sqlite:///memory.db")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs limits of POSIX")
+def test_too_many_open_files_are_named(tmp_path: Path) -> None:
+    program = """
+import resource, sys
+from botwire import Memory, ServerError
+from botwire.engines import sqlite
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+stores = []
+try:
+    for number in range(64):
+        stores.append(Memory("n", url=f"sqlite:///{sys.argv[1]}/{number}.db"))
+        stores[-1].set("k", number)
+except ServerError as error:
+    assert "too many files are open" in str(error), error
+    try:
+        print(stores[0].get("k"))  # through a connection of its own
+    except ServerError as error:
+        assert "too many files are open" in str(error), error
+for store in stores:
+    store.close()
+print(stores[0].get("k"))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (ran.stdout, ran.stderr) == ("0\n", "")
+
+
+def test_a_file_that_cannot_be_read_is_not_one_that_cannot_be_written() -> None:
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorname = "SQLITE_READONLY_CANTINIT"
+    for read_only, hint in ((True, "cannot be opened for reading"), (False, "cannot be written")):
+        assert hint in str(SQLiteFile("m.db", read_only=read_only).failure(error))
 
 
 def test_an_api_key_that_is_no_text() -> None:

@@ -90,6 +90,31 @@ def test_an_interrupt_at_any_moment_of_a_write_leaves_all_usable(path: Path, sev
     write()
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <botwire.engines.sqlite.file._Opening")
+def test_an_interrupt_at_any_moment_of_an_opening_leaves_it_to_the_next_call(
+    tmp_path: Path,
+) -> None:
+    def interrupt() -> None:
+        raise Stop
+
+    interrupts = moment = 0
+    while interrupts == moment:
+        moment += 1
+        path = tmp_path / f"{moment}.db"
+        engine = SQLiteEngine(path)
+        memory = Memory("n", engine=engine)
+        try:
+            with cutting_in(moment, interrupt, within="sqlite/file.py"):
+                memory.get("k")
+        except Stop:  # whose traceback holds what the opening had
+            interrupts += 1
+            assert not path.exists() or may_write(path)
+        memory.set("k", moment)
+        assert memory.get("k") == moment
+        engine.close()
+    assert interrupts > 50
+
+
 def test_a_call_that_cuts_in_at_any_moment_of_a_write_is_a_write_too(path: Path) -> None:
     memory = Memory("n", engine=SQLiteEngine(path))
     memory.set_many({"k": 0, "inner": 0})

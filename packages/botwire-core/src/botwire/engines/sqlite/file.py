@@ -110,11 +110,7 @@ class SQLiteFile:
                 self._prepare_to_read(connection)
             else:
                 self._prepare(connection)
-        except (*ERRORS, BotWireError, OSError) as error:
-            if connection is not None:
-                connection.close()
-            if isinstance(error, BotWireError):
-                raise
+        except (*ERRORS, OSError) as error:
             if _is_damage(error):
                 raise ServerError(
                     f"{self.path} is too damaged to be opened: {error} (stop all programs that use "
@@ -122,7 +118,12 @@ class SQLiteFile:
                     "some of it: sqlite3 FILE .recover)"
                 ) from error
             raise self.failure(error) from error
-        return connection
+        else:
+            opened, connection = connection, None
+            return opened
+        finally:
+            if connection is not None:
+                connection.close()  # after an interrupt too, whose traceback keeps it open
 
     def _prepare_to_read(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA cache_size=-{_READER_CACHE}")
@@ -170,9 +171,9 @@ class SQLiteFile:
                 "nothing was written: use the store outside of the handler"
             )
         collects = gc.isenabled()
-        self._migrating.add(thread)
-        gc.disable()
         try:
+            self._migrating.add(thread)  # in here: an interrupt may strike behind it
+            gc.disable()
             yield
         finally:
             self._migrating.discard(thread)
@@ -227,11 +228,20 @@ class SQLiteFile:
         parent = Path(self.path).parent
         if code.startswith("SQLITE_NOTADB"):
             return ConfigurationError(f"{self.path} is not a SQLite database")
-        if code.startswith("SQLITE_READONLY") or isinstance(error, PermissionError):
+        if code.startswith("SQLITE_CANTOPEN") and (lacking := _lack_of_files()) is not None:
+            error = lacking  # SQLite does not say why
+        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+            return ServerError(
+                f"{self.path} cannot be opened, because too many files are open: close stores that "
+                "are no longer needed, or raise the limit (ulimit -n)"
+            )
+        if not self.read_only and (
+            code.startswith("SQLITE_READONLY") or isinstance(error, PermissionError)
+        ):
             return ConfigurationError(
                 f"{self.path} cannot be written: permission denied for it or its folder"
             )
-        if code.startswith("SQLITE_CANTOPEN") or isinstance(error, OSError):
+        if code.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")) or isinstance(error, OSError):
             if self.read_only:
                 return ConfigurationError(
                     f"{self.path} cannot be opened for reading: check that it exists and that its "
@@ -363,6 +373,15 @@ def _use_wal(connection: sqlite3.Connection) -> str:
             time.sleep(retry.spread(0.005))
         else:
             return mode
+
+
+def _lack_of_files() -> OSError | None:
+    """Returns the error of opening any file, if too many are open."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error
+    return None
 
 
 def _mark(connection: sqlite3.Connection) -> int:
