@@ -165,3 +165,10 @@ def test_config_shows_every_setting_and_no_secret(
         "from": "BOTWIRE_DATABASE",
     }
     assert "hush" not in "".join(lines) + text
+
+
+def test_no_password_is_shown() -> None:
+    shown = repr(Settings(database="postgresql://ada:s3cret@db.test/memory", port=1))
+    assert "'postgresql://ada@db.test/memory'" in shown
+    assert "port=1" in shown
+    assert "s3cret" not in shown

@@ -21,6 +21,7 @@ from botwire.connection import (
     check_named,
     takes_connection,
 )
+from botwire.places import Place
 
 URL = "https://memory.test"
 
@@ -65,6 +66,15 @@ def test_a_password_is_no_part_of_a_reference_and_comes_back() -> None:
     again = Connection.from_reference(connection.reference())
     assert again.memory.place is not None
     assert again.memory.place.url == url
+
+
+def test_neither_a_place_nor_an_error_shows_a_password() -> None:
+    place = Place("postgresql://ada:s3cret@db.test/memory?password=s3cret", "bw_s3cret")
+    assert repr(place) == "Place(url='postgresql://ada@db.test/memory?password=', timeout=10.0)"
+    for url in ("ada:s3cret@db.test/memory", "mysql://ada:s3cret@db.test/memory"):
+        with pytest.raises(ConfigurationError) as refusal:
+            Connection("ada", url=url)
+        assert "s3cret" not in str(refusal.value)
 
 
 def test_a_place_that_is_named_needs_no_default(

@@ -230,6 +230,13 @@ class Settings:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigurationError("HTTPS needs both tls_cert and tls_key")
 
+    def __repr__(self) -> str:
+        shown = (
+            f"{one.name}={one.metadata['shown'](getattr(self, one.name))!r}"
+            for one in dataclasses.fields(self)
+        )
+        return f"Settings({', '.join(shown)})"
+
     @property
     def place(self) -> Place:
         """The place of the store that is served.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -44,13 +44,16 @@ class Place:
     Attributes:
         url: ``sqlite:///path``, ``sqlite://`` (this process's memory), ``http(s)://…`` or
             ``postgresql://…``.
-        api_key: The API key for a server; never part of a `repr`.
+        api_key: The API key for a server; as the password in a URL, never part of a `repr`.
         timeout: Seconds that a call may take, retries included.
     """
 
     url: str
-    api_key: str | None = field(default=None, repr=False)
+    api_key: str | None = None
     timeout: float = DEFAULT_TIMEOUT
+
+    def __repr__(self) -> str:
+        return f"Place(url={without_password(self.url)!r}, timeout={self.timeout!r})"
 
     @property
     def scheme(self) -> str:
@@ -211,7 +214,7 @@ def _check_sqlite(url: str) -> None:
 def without_password(url: str) -> str:
     """Returns a URL without its password, safe to show and store."""
     url = _PASSWORD.sub(r"\1", url)
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     authority, slash, path = rest.partition("/")
     user, at, host = authority.rpartition("@")
     return f"{scheme}{separator}{user.partition(':')[0]}{at}{host}{slash}{path}"
