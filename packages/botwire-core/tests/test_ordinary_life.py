@@ -24,6 +24,7 @@ import pytest
 
 from botwire import (
     AsyncMemory,
+    BotWireError,
     ConfigurationError,
     ConflictError,
     Memory,
@@ -47,6 +48,7 @@ from botwire.engines.sqlite.file import SQLiteFile
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations import CheckStore, StatStore
 from botwire.operations.terms import Usage
+from botwire.places import find_place, without_password
 
 
 @pytest.fixture
@@ -357,6 +359,39 @@ def test_what_is_no_sound_backup_is_not_restored(path: Path, tmp_path: Path) -> 
         with pytest.raises(ConfigurationError, match=says):
             transfer.restore(engine, source)
     assert memory.get("k") == 1
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "http", "https", "mysql"])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "Xy/Zw", "Xy?Zw", "Xy#Zw", "Xy@Zw", "Xy%Zw", "XyZw%", "Xy%00Zw", "Xy Zw", "Xy[Zw",
+        "44/Zw", "44?Zw", "Xy@Z/Zw", "XyZw",
+    ],
+)  # fmt: skip
+def test_no_error_shows_a_password_that_breaks_the_url(scheme: str, secret: str) -> None:
+    url = f"{scheme}://ada:{secret}@127.0.0.1:1/db"
+    shown = f"{scheme}://ada@127.0.0.1:1/db"
+    assert without_password(url) == shown
+    with pytest.raises(BotWireError) as caught, Memory("n", url=url, timeout=0.1) as memory:
+        memory.get("k")
+    said = f"{caught.value} {caught.value.__cause__}"
+    assert not re.search("Xy|Zw|44", said)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://db1:5432,db2/memory?user=ada@corp",
+        "postgresql://[::1]:5432/memory?user=ada@corp",
+        "postgresql:///memory?host=/run/postgresql",
+        "sqlite:////home/a@b:c/memory.db",
+        "http://127.0.0.1:8700/memory",
+    ],
+)
+def test_what_looks_like_a_password_is_shown(url: str) -> None:
+    assert without_password(url) == url
+    assert find_place(url).url == url
 
 
 def _damage(path: Path) -> None:

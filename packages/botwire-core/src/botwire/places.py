@@ -33,6 +33,12 @@ DEFAULT_TIMEOUT = 10.0
 """Seconds that a call may take, retries included."""
 
 _FILE = "memory.db"  # in the user's data folder
+_HOST = r"(?:\[[^\]@]*\]|[^:\[\]@,]*)(?::\d*)?"
+_HOSTS = re.compile(f"{_HOST}(?:,{_HOST})*")
+_ESCAPES = (
+    "in a user name or a password, write / as %2F, ? as %3F, # as %23, @ as %40, % as %25 and a "
+    "space as %20"
+)
 # PostgreSQL also accepts passwords as parameters.
 _PASSWORD = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&]*", re.IGNORECASE)
 
@@ -113,13 +119,15 @@ def find_place(
         if "," not in parts.netloc:  # PostgreSQL takes several hosts, each with a port
             _ = parts.port
     except ValueError as error:
-        raise ConfigurationError(f"{without_password(url)!r} is not a URL: {error}") from None
+        raise not_a_url(url, str(error)) from None
     if scheme == "sqlite":
         _check_sqlite(url)
-    elif not is_known_scheme(scheme):
-        raise ConfigurationError(
-            f"no engine handles the URL {without_password(url)!r}: {_intended(url)}"
-        )
+    else:
+        _check_credentials(url)
+        if not is_known_scheme(scheme):
+            raise ConfigurationError(
+                f"no engine handles the URL {without_password(url)!r}: {_intended(url)}"
+            )
     return Place(url, api_key, timeout)
 
 
@@ -215,6 +223,44 @@ def without_password(url: str) -> str:
     """Returns a URL without its password, safe to show and store."""
     url = _PASSWORD.sub(r"\1", url)
     scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
-    authority, slash, path = rest.partition("/")
-    user, at, host = authority.rpartition("@")
-    return f"{scheme}{separator}{user.partition(':')[0]}{at}{host}{slash}{path}"
+    end = -1 if scheme == "sqlite" else _end_of_credentials(rest)
+    if end < 0:
+        return url
+    return f"{scheme}{separator}{rest[:end].partition(':')[0]}{rest[end:]}"
+
+
+def _end_of_credentials(rest: str) -> int:
+    """Returns where the ``@`` after the user and password is, -1 if there are none.
+
+    Args:
+        rest: A URL after ``://``. A password in it may contain what it should not.
+    """
+    before_query, _, query = rest.partition("?")
+    if "@" in before_query:
+        return before_query.rindex("@")
+    has_query = _HOSTS.fullmatch(_authority(rest)) and "=" in query
+    return -1 if has_query else rest.rfind("@")
+
+
+def _authority(rest: str) -> str:
+    return re.split("[/?#]", rest, maxsplit=1)[0]
+
+
+def _check_credentials(url: str) -> None:
+    """Raises `ConfigurationError` for a URL whose password contains ``/`` or ``@``."""
+    rest = url.partition("://")[2]
+    authority = _authority(rest)
+    if authority.count("@") > 1 or "@" in rest.partition("?")[0][len(authority) :]:
+        raise not_a_url(url)
+
+
+def not_a_url(url: str, reason: str = "", kind: str = "URL") -> ConfigurationError:
+    """Returns the error for a URL that cannot be parsed.
+
+    Args:
+        url: The URL.
+        reason: What the parser says. It may quote a password, so it is left out if there is one.
+        kind: What the URL should be.
+    """
+    hint = _ESCAPES if "@" in url else reason.strip()
+    return ConfigurationError(f"{without_password(url)!r} is not a {kind}: {hint}")

@@ -33,6 +33,7 @@ from botwire.errors import (
 from botwire.exact import decode
 from botwire.operations import Batch, ChangePage, Results, halving
 from botwire.operations.codecs import MismatchError
+from botwire.places import not_a_url, without_password
 
 _HEALTH_PATH = "/healthz"
 _ACCEPTED = f"{wire.APART}, application/json"  # older servers answer in JSON
@@ -73,13 +74,14 @@ class AsyncHTTPEngine:
         try:
             parsed = httpx.URL(url)
         except httpx.InvalidURL as error:
-            raise ConfigurationError(f"{url!r} is not a URL: {error}") from None
+            raise not_a_url(url, str(error)) from None
         if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ConfigurationError(f"{url!r} is not a server's URL: use http://host:port")
-        if parsed.port is not None and not 0 < parsed.port < 2**16:
-            raise ConfigurationError(f"{url!r} names port {parsed.port}: ports are 1 to 65535")
+            shown = without_password(url)
+            raise ConfigurationError(f"{shown!r} is not a server's URL: use http://host:port")
         if parsed.userinfo:
             raise ConfigurationError("the URL has a password, which logs would show: use api_key")
+        if parsed.port is not None and not 0 < parsed.port < 2**16:
+            raise ConfigurationError(f"{url!r} names port {parsed.port}: ports are 1 to 65535")
         parsed, asked = _read_query(parsed)
         self.url = str(parsed).rstrip("/")
         self._endpoint = httpx.URL(self.url + wire.BATCH_PATH)
@@ -304,8 +306,9 @@ def _read_query(url: httpx.URL) -> tuple[httpx.URL, bool | None]:
     Raises:
         ConfigurationError: The query says anything else, or there is a fragment.
     """
+    shown = without_password(str(url))
     if url.fragment:
-        raise ConfigurationError(f"{url} has a fragment: leave out # and what follows")
+        raise ConfigurationError(f"{shown} has a fragment: leave out # and what follows")
     bare = url.copy_with(query=None, fragment=None)
     if not url.query:
         return bare, None
@@ -314,7 +317,7 @@ def _read_query(url: httpx.URL) -> tuple[httpx.URL, bool | None]:
     (word,) = given.get("channel", [""])[:1]
     if given.keys() != {"channel"} or len(given["channel"]) > 1 or word not in words:
         raise ConfigurationError(
-            f"{url} has an unknown parameter: a server's URL may end with ?channel=false, to use "
+            f"{shown} has an unknown parameter: a server's URL may end with ?channel=false, to use "
             "HTTP only"
         )
     return bare, words[word]

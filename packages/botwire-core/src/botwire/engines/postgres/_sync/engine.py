@@ -36,7 +36,7 @@ from botwire.errors import (
     TransportError,
 )
 from botwire.operations import Batch, Results
-from botwire.places import without_password
+from botwire.places import not_a_url, without_password
 
 logger = logging.getLogger("botwire.postgres")
 
@@ -71,9 +71,7 @@ class PostgresEngine:
         try:
             psycopg.conninfo.conninfo_to_dict(url)
         except psycopg.ProgrammingError as error:
-            raise ConfigurationError(
-                f"{without_password(url)!r} is not a PostgreSQL URL: {str(error).strip()}"
-            ) from None
+            raise not_a_url(url, str(error), "PostgreSQL URL") from None
         self._url = url
         self.url = without_password(url)
         self._timeout = timeout
