@@ -399,9 +399,9 @@ def _damage(path: Path) -> None:
     with Memory("n", url=f"sqlite:///{path}") as memory:
         memory.set_many({f"k{i}": "v" * 500 for i in range(200)})
     raw = bytearray(path.read_bytes())
-    pages = len(raw) // 4096
-    for page in range(pages - 20, pages - 1, 2):
-        raw[page * 4096 + 16 : page * 4096 + 24] = b"\xff" * 8  # where its rows begin
+    starts = [at for at in range(0, len(raw), 4096) if b"v" * 500 in raw[at : at + 4096]]
+    for at in starts[::2]:
+        raw[at + 16 : at + 24] = b"\xff" * 8  # where its rows begin
     path.write_bytes(raw)
 
 
@@ -411,7 +411,8 @@ def test_what_is_wrong_with_a_damaged_store_is_listed(
     _damage(path)
     assert main(["check", "--url", f"sqlite:///{path}"]) == NO
     said = capsys.readouterr().err
-    assert "page" in said
+    # SQLite 3.40 lists the pages, or gives up at the first one, as it happens.
+    assert re.search("tree page|not all of it was checked", said)
     assert "nothing else was checked" in said
     memory = Memory("n", engine=SQLiteEngine(path))
     with pytest.raises(ServerError, match=r"is damaged: .*botwire check.* lists what is wrong"):
