@@ -320,6 +320,48 @@ async def test_wrong_calls_say_what_is_wrong(client: Client) -> None:
         await client.call_tool("nothing", {})
 
 
+@pytest.mark.parametrize("nothing", ["null", "empty"])
+async def test_a_model_that_must_fill_in_every_argument(
+    client: Client, place: Any, nothing: str
+) -> None:
+    """As in the strict mode of OpenAI's models, which makes all arguments required."""
+    tools = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
+    empty = {"string": "", "array": [], "integer": 0, "number": 0, "boolean": False}
+
+    async def strictly(tool: str, **arguments: Any) -> Any:
+        schema = tools[tool]
+        for name, part in schema["properties"].items():
+            if name not in schema.get("required", ()):
+                least = None if nothing == "null" or tool == "memory" else empty[part["type"]]
+                arguments.setdefault(name, least)
+        return await call(client, tool, **arguments)
+
+    noted = await strictly("remember", text="Ada likes tea", about="/ada", tags=["likes"])
+    (found,) = (await strictly("recall", query="tea"))["notes"]
+    assert found["id"] == noted["id"]
+    changed = await strictly("update", id=noted["id"], version=noted["version"], text="Ada: tea")
+    (found,) = (await strictly("recall", query="tea", about="/ada", tags=["likes"]))["notes"]
+    assert (found["text"], found["version"]) == ("Ada: tea", changed["version"])
+    assert len((await strictly("list", kind="notes"))["names"]) == 1
+
+    for number in range(2):  # version=0 is for a new key
+        present = await call(client, "get", key="k")
+        await strictly("set", key="k", value=number, version=present.get("version", 0))
+    assert (await strictly("get", key="k"))["value"] == 1
+    with Memory(**place) as memory:
+        assert memory.entry("k").expires_at is None  # type: ignore[union-attr]
+        memory.history("h").extend([1, 2])
+    assert len((await strictly("history", history="h"))["messages"]) == 2
+    await strictly("memory", command="create", path="/memories/a.txt", file_text="")
+    assert "a.txt" in (await strictly("memory", command="view", path="/memories"))["text"]
+
+    for one in ({"ids": [noted["id"]]}, {"key": "k"}):
+        assert await strictly("forget", **one, confirm=True) == {"forgotten": 1}
+    assert await strictly("forget", history="h", confirm=True) == {"forgotten": 2}
+    with pytest.raises(AssertionError, match="say what to forget"):
+        await strictly("forget", confirm=True)
+
+
 async def test_tools_are_chosen(place: Any, mode_here: str) -> None:
     async with Client(create_server(**place, read_only=True), mode=mode_here) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}

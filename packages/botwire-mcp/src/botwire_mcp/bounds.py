@@ -13,9 +13,14 @@ MIN_CHARS = 200
 MAX_CHARS = 100_000
 
 
+def count_of(given: int, default: int, most: int) -> int:
+    """Returns how many elements an answer may have; 0 or less means the default."""
+    return min(given, most) if given > 0 else default
+
+
 def limit_of(max_chars: int) -> int:
     """Returns the number of characters that an answer may have."""
-    return min(max(max_chars, MIN_CHARS), MAX_CHARS)
+    return max(count_of(max_chars, DEFAULT_CHARS, MAX_CHARS), MIN_CHARS)
 
 
 def cut(text: str, most: int) -> str:

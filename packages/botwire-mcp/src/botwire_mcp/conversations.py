@@ -10,6 +10,7 @@ from botwire.models import Item
 from botwire_mcp import bounds
 from botwire_mcp.tool import Answer, MemoryTool
 
+_DEFAULT = 20
 _MOST = 200  # messages in an answer
 
 
@@ -25,18 +26,19 @@ class History(MemoryTool):
     }
 
     history: str
-    last: int = 20
+    last: int = _DEFAULT
     before: int | None = None
     max_chars: int = bounds.DEFAULT_CHARS
 
     async def run(self, memory: AsyncMemory) -> Answer:
         """Reads the messages, oldest first."""
-        most = min(max(self.last, 1), _MOST)
+        before = self.before or None
+        most = bounds.count_of(self.last, _DEFAULT, _MOST)
         left = bounds.limit_of(self.max_chars)
         rows: list[dict[str, Any]] = []
         is_all = True
         history = memory.history(self.history)
-        async for item in history.newest_first(self.before, page_size=min(most + 1, 20)):
+        async for item in history.newest_first(before, page_size=min(most + 1, 20)):
             row = to_row(item, left)
             size = len(bounds.to_text(row))
             if len(rows) == most or (rows and size > left):
@@ -46,9 +48,9 @@ class History(MemoryTool):
             left -= size
         answer: Answer = {"messages": rows}
         if not rows:
-            before = "" if self.before is None else f" before {self.before}"
+            earlier = f" before {before}" if before else ""
             answer["searched"] = (
-                f"history {self.history!r:.200}{before} in namespace {memory.namespace!r}: no "
+                f"history {self.history!r:.200}{earlier} in namespace {memory.namespace!r}: no "
                 "messages; the tool list names the histories (kind=histories)"
             )
         elif not is_all:

@@ -15,6 +15,7 @@ class Files(MemoryTool):
 
     name: ClassVar[str] = "memory"
     repeatable: ClassVar[bool] = False
+    nothings: ClassVar = (None,)  # a file may be empty, and so may what replaces a text
     answers: ClassVar[dict[str, str]] = {"text": "string"}
 
     command: Literal["view", "create", "str_replace", "insert", "delete", "rename"]

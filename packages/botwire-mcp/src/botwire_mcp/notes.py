@@ -16,6 +16,7 @@ from botwire_mcp import bounds
 from botwire_mcp.rows import LONGEST, to_row
 from botwire_mcp.tool import Answer, MemoryTool, RefusedError
 
+_DEFAULT = 8
 _MOST = 100  # notes in an answer
 _EXAMPLES = 5  # notes to show in a dry run
 
@@ -91,16 +92,16 @@ class Recall(MemoryTool):
     since: Annotated[
         datetime | None, BeforeValidator(_parse_moment), WithJsonSchema({"type": "string"})
     ] = Field(default=None, description="ISO date or time: only notes made after it")
-    limit: int = 8
+    limit: int = _DEFAULT
     max_chars: int = bounds.DEFAULT_CHARS
 
     async def run(self, memory: AsyncMemory) -> Answer:
         """Searches the notes."""
-        limit = min(max(self.limit, 1), _MOST)
+        limit = bounds.count_of(self.limit, _DEFAULT, _MOST)
         found = await memory.recall(
             self.query,
             about=self.about,
-            tags=self.tags or None,
+            tags=self.tags,
             since=self.since,
             limit=limit + 1,
         )
@@ -179,7 +180,7 @@ class Forget(MemoryTool):
 
     async def run(self, memory: AsyncMemory) -> Answer:
         """Counts what would be deleted, or deletes it."""
-        notes = {"ids": self.ids, "scope": self.about, "tags": self.tags or None}
+        notes = {"ids": self.ids, "scope": self.about, "tags": self.tags}
         notes = {name: value for name, value in notes.items() if value is not None}
         if (bool(notes), self.key is not None, self.history is not None).count(True) != 1:
             raise RefusedError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from mcp.types import Tool, ToolAnnotations
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from botwire import AsyncMemory
 
@@ -36,6 +36,7 @@ class MemoryTool(BaseModel):
         reads: Whether it only reads.
         overwrites: Whether it may replace or delete something.
         repeatable: Whether a repeated call changes nothing more.
+        nothings: Values that mean that an argument was not given, unless it is required.
         answers: The fields of the answer, each with its JSON type.
     """
 
@@ -45,7 +46,21 @@ class MemoryTool(BaseModel):
     reads: ClassVar[bool] = False
     overwrites: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
+    nothings: ClassVar[Sequence[object]] = (None, "", [])
     answers: ClassVar[Mapping[str, str]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_nothings(cls, given: Any) -> Any:
+        # In the strict mode of some models, every argument must have a value.
+        if not isinstance(given, dict):
+            return given
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {
+            name: value
+            for name, value in given.items()
+            if name not in optional or value not in cls.nothings
+        }
 
     @abstractmethod
     async def run(self, memory: AsyncMemory) -> Answer:

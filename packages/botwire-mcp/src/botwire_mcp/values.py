@@ -66,8 +66,9 @@ class Set(MemoryTool):
 
     async def run(self, memory: AsyncMemory) -> Answer:
         """Writes the key."""
+        ttl = self.ttl or None
         try:
-            version = await memory.set(self.key, self.value, ttl=self.ttl, if_version=self.version)
+            version = await memory.set(self.key, self.value, ttl=ttl, if_version=self.version)
         except ConflictError:
             entry = await memory.entry(self.key)
             if entry is not None and _same(entry.value, self.value):
