@@ -170,8 +170,9 @@ async def _rotate(options: argparse.Namespace, store: KeyStore) -> None:
 def _hand_over(options: argparse.Namespace, key: APIKey, secret: str) -> None:
     """Prints the secret, and nothing else, on standard output, for scripts."""
     print(secret)
+    store = without_password(_place(options).url)
     print(
-        f"botwire: key {key.id} of {without_password(_place(options).url)} may {key.right} in "
+        f"botwire: key {key.id} of {store} has the right {key.right} in "
         f"{', '.join(key.namespaces)}; it is not shown again. Programs use it through "
         "BOTWIRE_API_KEY or api_key=",
         file=sys.stderr,
