@@ -61,7 +61,8 @@ def test_a_key_is_created_in_the_store_of_the_environment_and_says_so(
     monkeypatch.setenv("BOTWIRE_URL", f"sqlite:///{tmp_path / 'memory.db'}")
     assert main(["keys", "create"]) == 0
     assert (tmp_path / "memory.db").exists()
-    assert f"of sqlite:///{tmp_path / 'memory.db'} has the right write in *" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"of sqlite:///{tmp_path / 'memory.db'} has the right write in *" in said
 
 
 @pytest.mark.parametrize(
