@@ -150,6 +150,35 @@ def test_an_interrupted_client_is_dropped_and_that_of_other_threads_is_not() -> 
         assert threads.submit(clients.get).result() is theirs
 
 
+class AlarmError(Exception):
+    """What a signal handler raises."""
+
+
+def strike() -> None:
+    raise AlarmError
+
+
+def test_whatever_a_signal_handler_raises_is_an_interrupt() -> None:
+    clients = ClientPerLoop(object, id, expected=(LookupError,))
+    for error, is_dropped in ((AlarmError(), True), (KeyError(), False)):
+        ours = clients.get()
+        with pytest.raises(type(error)), clients.use():
+            raise error
+        assert (clients.get() is not ours) == is_dropped
+
+
+def test_an_alarm_while_the_first_connection_opens(
+    postgres_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Memory(namespace, url=postgres_url) as memory:
+        with monkeypatch.context() as alarm:
+            alarm.setattr(PostgresPool, "_start_workers", lambda _: strike())
+            with pytest.raises(AlarmError):
+                memory.set("k", 1)
+        memory.set("k", 2)
+        assert memory.get("k") == 2
+
+
 def test_a_second_interrupt_keeps_no_client_from_being_abandoned() -> None:
     abandoned: list[object] = []
 

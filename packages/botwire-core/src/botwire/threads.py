@@ -1,4 +1,4 @@
-"""Calls functions in worker threads, and keeps working while the interpreter ends.
+"""Calls functions in worker threads of an event loop, also while the interpreter ends.
 
 Python starts no more threads then, but a function registered with `atexit` may still run an event
 loop, for example to store how a program ended.
@@ -6,15 +6,31 @@ loop, for example to store how a program ended.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import functools
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
-from botwire.engines.loops import running_loop
+from botwire.errors import ConfigurationError
 
 T = TypeVar("T")
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Returns the event loop of the caller.
+
+    Raises:
+        ConfigurationError: It is none of asyncio, but for example Trio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "asynchronous memory needs asyncio, and no event loop of asyncio runs here: call a "
+            "blocking Memory in a thread (Trio: trio.to_thread.run_sync)"
+        ) from None
 
 
 async def in_thread(

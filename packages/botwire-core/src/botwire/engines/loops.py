@@ -21,6 +21,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
 from botwire.errors import ConfigurationError
+from botwire.threads import running_loop
 
 _LONGEST_WAIT = 1.0  # seconds that a thread waits for its turn
 
@@ -67,21 +68,6 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def running_loop() -> asyncio.AbstractEventLoop:
-    """Returns the event loop of the caller.
-
-    Raises:
-        ConfigurationError: It is none of asyncio, but for example Trio's.
-    """
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise ConfigurationError(
-            "asynchronous memory needs asyncio, and no event loop of asyncio runs here: call a "
-            "blocking Memory in a thread (Trio: trio.to_thread.run_sync)"
-        ) from None
-
-
 class AsyncClientPerLoop(Generic[T]):
     """Creates one client per event loop and closes it when the loop ends.
 
@@ -89,6 +75,7 @@ class AsyncClientPerLoop(Generic[T]):
         make: Creates a client.
         close: Closes a client.
         abandon: Not used; the blocking twin has interrupts.
+        expected: Not used either.
     """
 
     def __init__(
@@ -97,6 +84,7 @@ class AsyncClientPerLoop(Generic[T]):
         close: Callable[[T], Awaitable[Any]],
         *,
         abandon: Callable[[T], object] | None = None,
+        expected: tuple[type[Exception], ...] = (),
     ) -> None:
         self._make = make
         self._close = close
@@ -157,6 +145,8 @@ class ClientPerLoop(Generic[T]):
         close: Closes a client.
         abandon: Ends the connections of a client that is dropped, without waiting for its locks.
         survives_interrupts: Whether interrupts do no harm, so that all threads share one client.
+        expected: The errors that a client raises by itself. Any other one may be an interrupt,
+            because a signal handler may raise anything.
     """
 
     def __init__(
@@ -166,11 +156,13 @@ class ClientPerLoop(Generic[T]):
         *,
         abandon: Callable[[T], object] | None = None,
         survives_interrupts: bool = False,
+        expected: tuple[type[Exception], ...] = (Exception,),
     ) -> None:
         self._make = make
         self._close = close
         self._abandon = abandon
         self._survives_interrupts = survives_interrupts
+        self._expected = expected
         self._kept = _Kept(close)
         self.renew()
         renew_in_child(self)
@@ -252,7 +244,7 @@ class ClientPerLoop(Generic[T]):
             is_intact = True
         except BaseException as error:
             interrupt = _interrupt_in(error, handled)
-            is_intact = interrupt is None
+            is_intact = interrupt is None and isinstance(error, self._expected)
             if interrupt is None or interrupt is error:
                 raise
             raise interrupt from None

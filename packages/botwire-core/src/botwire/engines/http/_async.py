@@ -97,7 +97,9 @@ class AsyncHTTPEngine:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._transport = transport
         self._outage = retry.Outage()
-        self._clients = AsyncClientPerLoop(self._open, httpx.AsyncClient.aclose)
+        self._clients = AsyncClientPerLoop(
+            self._open, httpx.AsyncClient.aclose, expected=(httpx.HTTPError,)
+        )
         self._channel = next((one for one in (channel, asked) if one is not None), USES_CHANNEL)
         self._channels = self._open_channels(parsed) if self._channel and not transport else None
 

@@ -97,7 +97,7 @@ class HTTPEngine:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._transport = transport
         self._outage = retry.Outage()
-        self._clients = ClientPerLoop(self._open, httpx.Client.close)
+        self._clients = ClientPerLoop(self._open, httpx.Client.close, expected=(httpx.HTTPError,))
         self._channel = next((one for one in (channel, asked) if one is not None), USES_CHANNEL)
         self._channels = self._open_channels(parsed) if self._channel and not transport else None
 

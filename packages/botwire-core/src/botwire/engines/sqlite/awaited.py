@@ -14,13 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from botwire.engines.lanes import Lanes
-from botwire.engines.loops import running_loop
 from botwire.engines.sql import pages, planning
 from botwire.engines.sql.plans import UnplannedError
 from botwire.engines.sqlite.choosing import CommitChooser, Planned, are_little
 from botwire.engines.sqlite.engine import SQLiteEngine
 from botwire.operations import Batch, Results
-from botwire.threads import in_thread
+from botwire.threads import in_thread, running_loop
 
 _QUICK, _SLOW = 4, 2  # threads for reads; see `lanes`
 # Once commits block an event loop for longer than this on average, the thread commits for a while.

@@ -83,7 +83,10 @@ class AsyncPostgresEngine:
         self._swept_at = 0
         self._outage = retry.Outage()
         self._pools = AsyncClientPerLoop(
-            self._make_pool, AsyncPostgresPool.close, abandon=AsyncPostgresPool.abandon
+            self._make_pool,
+            AsyncPostgresPool.close,
+            abandon=AsyncPostgresPool.abandon,
+            expected=(psycopg.Error, BotWireError),
         )
 
     def settings(self) -> dict[str, Any]:

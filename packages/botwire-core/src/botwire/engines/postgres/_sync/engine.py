@@ -83,7 +83,10 @@ class PostgresEngine:
         self._swept_at = 0
         self._outage = retry.Outage()
         self._pools = ClientPerLoop(
-            self._make_pool, PostgresPool.close, abandon=PostgresPool.abandon
+            self._make_pool,
+            PostgresPool.close,
+            abandon=PostgresPool.abandon,
+            expected=(psycopg.Error, BotWireError),
         )
 
     def settings(self) -> dict[str, Any]:
