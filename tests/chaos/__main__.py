@@ -1,6 +1,7 @@
 """``hatch run chaos --minutes N``: the fault tests, for longer than the suite can take.
 
-``--place patroni`` needs Debian's packages; see `tests.chaos.patroni`.
+``--place patroni`` and ``--place pgbouncer`` need Debian's packages; see `tests.chaos.patroni` and
+`tests.chaos.pgbouncer`.
 """
 
 from __future__ import annotations

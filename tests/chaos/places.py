@@ -67,7 +67,7 @@ def http(source: random.Random) -> Iterator[Place]:
                 "disk full": lambda: fill_disk(
                     server.process, folder, source.uniform(0, 1.5), source.uniform(0, 0.3)
                 ),
-                **_line_faults([proxy], source),
+                **line_faults([proxy], source),
             },
             settle=server.kill,
             intact=lambda: _intact(file),
@@ -78,12 +78,12 @@ def http(source: random.Random) -> Iterator[Place]:
 def postgres(source: random.Random) -> Iterator[Place]:
     """A PostgreSQL on a bad line."""
     with own_postgres() as database, contextlib.ExitStack() as stack:
-        proxy = Proxy(database.port, _is_commit)
+        proxy = Proxy(database.port, is_commit)
         stack.callback(proxy.close)
         yield Place(
             [f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"],
             database.url,
-            {**_database_faults(database), **_line_faults([proxy], source)},
+            {**database_faults(database), **line_faults([proxy], source)},
             settle=database.cut_connections,
         )
 
@@ -108,8 +108,8 @@ def http_postgres(source: random.Random) -> Iterator[Place]:
             database.url,
             {
                 "server killed": lambda: source.choice(servers).kill_and_restart(),
-                **_database_faults(database),
-                **_line_faults(proxies, source),
+                **database_faults(database),
+                **line_faults(proxies, source),
             },
             settle=lambda: _kill_all(servers, database),
         )
@@ -129,7 +129,9 @@ def _kill_all(servers: list[Server], database: Postgres) -> None:
     database.cut_connections()
 
 
-def _line_faults(proxies: list[Proxy], source: random.Random) -> dict[str, Fault]:
+def line_faults(proxies: list[Proxy], source: random.Random) -> dict[str, Fault]:
+    """Returns what can happen to lines."""
+
     def lose_answers() -> None:
         proxy = source.choice(proxies)
         before = proxy.lost
@@ -144,7 +146,8 @@ def _line_faults(proxies: list[Proxy], source: random.Random) -> dict[str, Fault
     }
 
 
-def _database_faults(database: Postgres) -> dict[str, Fault]:
+def database_faults(database: Postgres) -> dict[str, Fault]:
+    """Returns what can happen to a database."""
     return {
         "database killed": database.kill_and_restart,
         "connections cut": database.cut_connections,
@@ -155,7 +158,8 @@ def _is_result(data: bytes) -> bool:
     return b'{"results":' in data
 
 
-def _is_commit(data: bytes) -> bool:
+def is_commit(data: bytes) -> bool:
+    """Returns whether a database answers that a transaction is committed."""
     return b"COMMIT\0" in data
 
 

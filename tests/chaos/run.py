@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from botwire import Memory, ServerError, TransportError
 from tests.chaos.check import Findings, Outcomes, check
 from tests.chaos.patroni import patroni
+from tests.chaos.pgbouncer import pgbouncer
 from tests.chaos.places import PLACES
 from tests.chaos.processes import Writer, fill_disk
 from tests.chaos.writer import NAMESPACE
 
-NAMED = {"patroni": patroni}
+NAMED = {"patroni": patroni, "pgbouncer": pgbouncer}
 """Places that need more than Python's packages, so that they are tried only if they are named."""
 
 
