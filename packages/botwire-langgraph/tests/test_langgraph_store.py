@@ -325,6 +325,15 @@ async def test_the_default_ttl_and_the_sweep(timed: Memory, clock: Clock) -> Non
     assert records.count() == 1
 
 
+@pytest.mark.parametrize("name", ["fields", "text_fields"])  # LangGraph's stores differ
+def test_the_fields_to_embed_have_either_name(place_url: str, namespace: str, name: str) -> None:
+    index: Any = {"embed": embed, name: ["title"]}
+    store = BotWireStore(namespace, url=place_url, index=index)
+    store.put(("n",), "k", {"title": "tea", "text": "train coffee"})
+    (found,) = store.search(("n",), query="tea")
+    assert found.score == pytest.approx(1)
+
+
 def test_meaning_with_filter_fields_and_several_embeddings(place_url: str, namespace: str) -> None:
     store = BotWireStore(
         namespace, url=place_url, index={"dims": 5, "embed": embed, "fields": ["notes[*]", "t"]}

@@ -46,7 +46,8 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
     Args:
         namespace: The namespace of the items, which contains LangGraph's own namespaces. Defaults
             to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
-        index: How to embed items for semantic search. Unset: queries are compared with texts.
+        index: How to embed items for semantic search; its ``fields`` may be called ``text_fields``,
+            as for `SqliteStore`. Unset: queries are compared with texts.
         ttl: How long items live, in minutes by the store's clock. ``sweep_interval_minutes`` has no
             effect, since the store sweeps by itself.
         search: ``semantic`` compares a query with embeddings, ``text`` with words (BM25),
@@ -85,7 +86,10 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
         super().__init__(namespace, **connection)
         self.ttl_config = ttl
         self.embeddings = None if index is None else ensure_embeddings(index["embed"])
-        fields, dims = (index or {}).get("fields") or ["$"], (index or {}).get("dims")
+        given: Mapping[str, Any] = index or {}
+        # LangGraph's `SqliteStore` has a name of its own for the fields.
+        fields = given.get("fields") or given.get("text_fields") or ["$"]
+        dims = given.get("dims")
         if dims is not None:
             check_count(dims, "index['dims']", least=1)
         self._settings = StoreSettings(
