@@ -195,8 +195,9 @@ def test_a_user_without_a_home(
     with pytest.raises(ConfigurationError, match="for a file use sqlite:///"):
         Memory("n", url="~/memory.db")
     assert list(tmp_path.iterdir()) == []
-    connection = Connection("n", url="sqlite:///memory.db")
-    assert connection.reference() == {"namespace": "n", "url": "sqlite:///memory.db"}
+    # Absolute: a relative one would be this file for later tests in other folders, too.
+    url = f"sqlite:///{tmp_path / 'memory.db'}"
+    assert Connection("n", url=url).reference() == {"namespace": "n", "url": url}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps the current folder")
