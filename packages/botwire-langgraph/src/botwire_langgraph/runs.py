@@ -15,7 +15,7 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from contextvars import ContextVar
 from types import FrameType
@@ -58,6 +58,31 @@ def putting_loop() -> Any:
         if frame.f_code.co_name in _PUTTING and _is_loop(owner):
             return owner
     return None
+
+
+_unwinding: set[asyncio.Task[Any]] = set()
+"""What `unwind_fully` has begun; event loops only refer to tasks weakly."""
+
+
+def unwind_fully(stack: AsyncExitStack) -> None:
+    """Lets a loop's exit stack unwind to its end, even if that is cancelled.
+
+    LangGraph unwinds it in a task. AnyIO cancels again whatever a cancelled task waits for, and so
+    that task too, mostly before its first step: as when the client of a streaming response of
+    Starlette leaves. The loop would then never end.
+    """
+    unwind = stack.__aexit__
+
+    def begin(*details: Any) -> Coroutine[Any, Any, bool | None]:
+        task = asyncio.ensure_future(unwind(*details))
+        _unwinding.add(task)
+        task.add_done_callback(_unwinding.discard)
+        return _end(task)
+
+    async def _end(task: asyncio.Task[bool | None]) -> bool | None:
+        return await asyncio.shield(task)
+
+    stack.__aexit__ = begin  # type: ignore[method-assign, assignment]
 
 
 def _methods() -> Iterator[tuple[FrameType, Any]]:

@@ -33,7 +33,7 @@ from botwire_langgraph.opening import Opened
 from botwire_langgraph.pruning import ThreadInfo
 from botwire_langgraph.records import Header, Thread, thread_id_of
 from botwire_langgraph.running import BatchProgram, arun, run
-from botwire_langgraph.runs import Run, RunCaller, putting_loop
+from botwire_langgraph.runs import Run, RunCaller, putting_loop, unwind_fully
 from botwire_langgraph.schemas import allow, graph_types
 from botwire_langgraph.serializer import StrictSerializer
 from botwire_langgraph.thread_cache import ThreadCache
@@ -140,6 +140,7 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         lease = self._lease_for(caller, config)
         if lease is not None:
             caller.loop.stack.push_async_callback(self._aend, lease)
+            unwind_fully(caller.loop.stack)
             renewer.keep(lease, self.connection)
         program = reading.get_tuple(self.serde, self._seen, config, caller.loop, lease)
         return close_calls(await self._arun(program), caller.loop)

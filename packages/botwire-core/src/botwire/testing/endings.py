@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+import anyio
+
 
 async def quick() -> str:
     """A tool that answers at once."""
@@ -56,5 +58,28 @@ async def time_out(run: _Run) -> None:
         await asyncio.wait_for(run(tool), 0.5)
 
 
-ALL = (fail, cancel, time_out)
+async def abandon(run: _Run) -> None:
+    """Cancels the run as Starlette does when the client of a streaming response leaves.
+
+    AnyIO cancels again whatever the run awaits while it cleans up.
+    """
+    inside, never = asyncio.Event(), asyncio.Event()
+
+    async def tool() -> str:
+        inside.set()
+        await never.wait()
+        return "never"
+
+    async with anyio.create_task_group() as group:
+
+        async def work() -> None:
+            with suppress(Exception):
+                await run(tool)
+
+        group.start_soon(work)
+        await inside.wait()
+        group.cancel_scope.cancel()
+
+
+ALL = (fail, cancel, time_out, abandon)
 """Each way in which a run ends without an answer."""
