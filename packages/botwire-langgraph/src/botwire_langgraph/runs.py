@@ -82,7 +82,7 @@ def unwind_fully(stack: AsyncExitStack) -> None:
     async def _end(task: asyncio.Task[bool | None]) -> bool | None:
         return await asyncio.shield(task)
 
-    stack.__aexit__ = begin  # type: ignore[method-assign, assignment]
+    stack.__aexit__ = begin  # type: ignore[method-assign]
 
 
 def _methods() -> Iterator[tuple[FrameType, Any]]:
