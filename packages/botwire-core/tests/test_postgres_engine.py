@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -10,11 +11,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from botwire import ConfigurationError, Memory, Record, RequestTimeoutError, ServerError
-from botwire.engines.postgres import PostgresEngine
+from botwire import (
+    ConfigurationError,
+    Memory,
+    Record,
+    RequestTimeoutError,
+    ServerError,
+)
+from botwire.engines.postgres import PostgresEngine, _async, _sync
 from botwire.engines.postgres._sync import engine as postgres
 from botwire.engines.postgres.refusals import Refusal
 from botwire.engines.sql import past_rows, sweeping
+from botwire.engines.sql.steps import Statement, Steps
 from tests.stores import Clock
 
 
@@ -302,3 +310,36 @@ def test_a_refusal_is_permanent_if_only_a_change_of_the_url_or_the_database_ends
     reason: str, is_permanent: bool
 ) -> None:
     assert Refusal(reason, is_silence=False, at=0.0).is_permanent == is_permanent
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_interrupted_transaction_is_never_lent_to_the_next_call(
+    postgres_database_url: str, is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when AnyIO cancels a call again while psycopg ends the pipeline."""
+
+    def reads() -> Steps[None]:
+        rows = yield Statement("SELECT 1")
+        assert rows == [(1,)]
+        raise asyncio.CancelledError("in the call")
+
+    def interrupted(*_: Any) -> Any:
+        raise asyncio.CancelledError("at the end")
+        yield
+
+    monkeypatch.setattr(psycopg.Pipeline, "_exit_gen", interrupted)
+    monkeypatch.setattr(psycopg.AsyncPipeline, "_exit_gen", interrupted)
+
+    async def run_awaited() -> bool:
+        connection = await psycopg.AsyncConnection.connect(postgres_database_url, autocommit=True)
+        with pytest.raises(asyncio.CancelledError, match="at the end"):
+            await _async.runner.transact(connection, _async.runner.SNAPSHOT, reads())
+        return connection.closed
+
+    def run_blocking() -> bool:
+        connection = psycopg.connect(postgres_database_url, autocommit=True)
+        with pytest.raises(asyncio.CancelledError, match="at the end"):
+            _sync.runner.transact(connection, _sync.runner.SNAPSHOT, reads())
+        return connection.closed
+
+    assert asyncio.run(run_awaited()) if is_async else run_blocking()

@@ -122,6 +122,7 @@ async def _pipeline(connection: _Connection) -> AsyncIterator[None]:
         yield
         return
     failure: psycopg.Error | None = None
+    interruption: BaseException | None = None
     try:
         async with connection.pipeline():
             try:
@@ -129,8 +130,17 @@ async def _pipeline(connection: _Connection) -> AsyncIterator[None]:
             except psycopg.Error as error:
                 # Hidden from psycopg, which would otherwise log follow-up errors.
                 failure = error
+            except BaseException as error:
+                interruption = error
+                raise
     except psycopg.Error as error:
         failure = failure or error
+    except BaseException as error:
+        if error is not interruption:
+            # The end of the pipeline was interrupted. libpq learns only there that a transaction
+            # has begun, so the pool could lend the connection in the middle of this one.
+            connection.pgconn.finish()
+        raise
     if failure is not None:
         raise failure
 

@@ -123,6 +123,7 @@ def _pipeline(connection: _Connection) -> Iterator[None]:
         yield
         return
     failure: psycopg.Error | None = None
+    interruption: BaseException | None = None
     try:
         with connection.pipeline():
             try:
@@ -130,8 +131,17 @@ def _pipeline(connection: _Connection) -> Iterator[None]:
             except psycopg.Error as error:
                 # Hidden from psycopg, which would otherwise log follow-up errors.
                 failure = error
+            except BaseException as error:
+                interruption = error
+                raise
     except psycopg.Error as error:
         failure = failure or error
+    except BaseException as error:
+        if error is not interruption:
+            # The end of the pipeline was interrupted. libpq learns only there that a transaction
+            # has begun, so the pool could lend the connection in the middle of this one.
+            connection.pgconn.finish()
+        raise
     if failure is not None:
         raise failure
 
