@@ -12,7 +12,7 @@ import pytest
 
 from botwire import TransportError
 from botwire_server import problems
-from botwire_server.logs import BatchingHandler, JSONLines
+from botwire_server.logs import BatchingHandler, JSONLines, LogLine
 
 
 def record(level: int, text: str) -> logging.LogRecord:
@@ -111,3 +111,12 @@ def test_a_query_that_an_outage_keeps_from_being_cancelled_is_no_line_of_its_own
         "a warning of botwire",
         "an error of botwire",
     ]
+
+
+def test_a_line_can_be_formatted_by_any_formatter() -> None:
+    """As by that of an application that mounts the server, or of pytest."""
+    line = LogLine("n", "request", {"status": 200})
+    names = sorted(vars(record(logging.INFO, "other")))
+    text = logging.Formatter(" ".join(f"%({name})s" for name in names)).format(line)
+    assert "INFO" in text
+    assert line.getMessage() == "request"

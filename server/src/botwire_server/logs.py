@@ -47,19 +47,28 @@ class LogLine(logging.LogRecord):
         fields: Part of the line; see `JSONLines`.
     """
 
-    # The initializer of `LogRecord` looks these up, which takes longer than everything done here.
-    levelno, levelname = logging.INFO, "INFO"
-    args = exc_info = exc_text = stack_info = None
-    pathname = filename = module = funcName = ""  # noqa: N815 - logging's name
-    thread = threadName = process = processName = taskName = None  # noqa: N815
-    lineno, relativeCreated = 0, 0.0  # noqa: N815
-
     def __init__(self, logger: str, message: str, fields: Mapping[str, object]) -> None:
-        self.name = logger
-        self.msg = message
-        self.created = time.time()
-        self.msecs = self.created % 1 * 1000
-        self.fields = fields
+        now = time.time()
+        # The initializer of `LogRecord` looks these up, which takes longer than all else done here.
+        self.__dict__ = {
+            **_NOT_LOOKED_UP,
+            "name": logger,
+            "msg": message,
+            "created": now,
+            "msecs": now % 1 * 1000,
+            "fields": fields,
+        }
+
+
+_NOT_LOOKED_UP = {
+    "levelno": logging.INFO,
+    "levelname": "INFO",
+    "lineno": 0,
+    "relativeCreated": 0.0,
+    **dict.fromkeys(("pathname", "filename", "module", "funcName"), ""),
+    **dict.fromkeys(("args", "exc_info", "exc_text", "stack_info")),
+    **dict.fromkeys(("thread", "threadName", "process", "processName", "taskName")),
+}
 
 
 class BatchingHandler(logging.Handler):

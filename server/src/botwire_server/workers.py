@@ -139,8 +139,8 @@ class Supervisor:
         Raises:
             ConfigurationError: A worker cannot start; its log says why.
         """
-        logs.log_to_stderr()
         with _new_folder() as folder, _signals(self._events):
+            logs.log_to_stderr()
             self._metrics = str(Path(folder) / "metrics")
             Path(self._metrics).mkdir()
             self._message = json.dumps(dataclasses.asdict(self._settings))
