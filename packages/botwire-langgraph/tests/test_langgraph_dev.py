@@ -93,7 +93,8 @@ def texts(state: Any) -> list[str]:
     return [message["content"] for message in state["messages"]]
 
 
-async def test_it_remembers(tmp_path: Path, place: Any, unused_tcp_port: int) -> None:
+async def test_it_remembers(tmp_path: Path, namespace: str, unused_tcp_port: int) -> None:
+    place: Any = {"namespace": namespace, "url": f"sqlite:///{tmp_path / 'memory.db'}"}
     found = _BLOCK.search(_README.read_text())
     assert found is not None
     (tmp_path / "langgraph.json").write_text(found[1])

@@ -22,7 +22,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 
 from botwire_langgraph import BotWireSaver
 
-namespace, url, conflict, loop = sys.argv[1:5]
+namespace, url, loop = sys.argv[1:4]
 
 
 async def answer(state: MessagesState):
@@ -32,7 +32,7 @@ async def answer(state: MessagesState):
     return {"messages": [AIMessage("heard " + said)]}
 
 
-saver = BotWireSaver(namespace, url=url, on_conflict=conflict)
+saver = BotWireSaver(namespace, url=url)
 graph = StateGraph(MessagesState).add_node(answer).add_edge(START, "answer").compile(saver)
 app = FastAPI()
 
@@ -72,13 +72,10 @@ else:
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-@pytest.mark.parametrize("conflict", ["reject", "wait"])
-def test_a_client_that_leaves_can_go_on_at_once(
-    tmp_path: Path, place: Any, conflict: str, loop: str
-) -> None:
+def test_a_client_that_leaves_can_go_on_at_once(tmp_path: Path, place: Any, loop: str) -> None:
     program = tmp_path / "app.py"
     program.write_text(_APP)
-    command = [sys.executable, str(program), place["namespace"], place["url"], conflict, loop]
+    command = [sys.executable, str(program), place["namespace"], place["url"], loop]
     with (
         (tmp_path / "errors").open("w+") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as web,
@@ -87,7 +84,7 @@ def test_a_client_that_leaves_can_go_on_at_once(
             assert web.stdout is not None
             url = f"http://127.0.0.1:{web.stdout.readline().strip()}"
             with httpx.Client(base_url=url, timeout=60) as client:
-                for number in range(3):
+                for number in range(2):
                     assert say(client, f"wait {number}", 1) == [f"wait {number}"]
                     text = f"go on {number}"
                     assert say(client, text, 3) == [text, f"heard {text}"]
