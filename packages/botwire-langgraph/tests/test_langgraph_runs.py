@@ -28,6 +28,7 @@ from botwire import ConfigurationError, ConflictError
 from botwire.operations import Batch
 from botwire_langgraph import BotWireSaver, ConcurrentRunError
 from botwire_langgraph.leases import Lease
+from botwire_langgraph.runs import Run
 from tests.waiting import until
 from tests.zygote import Program, Zygote
 
@@ -312,6 +313,15 @@ def test_a_lease_is_renewed_only_once_its_run_has_the_thread(
         killed = {"run": "of another process"}
         saver.connection.memory.set("busy/t", killed, ttl=0.15)
         assert app.invoke({"log": [on_conflict]}, THREAD)["log"][-1] == "said"
+
+
+def test_a_stack_that_changes_while_it_is_read_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    # An error here would end the thread that renews all leases.
+    run = object.__new__(Run)
+    run._driver = None
+    frames = {1: SimpleNamespace(f_back=3)}
+    monkeypatch.setattr("botwire_langgraph.runs.sys._current_frames", lambda: frames)
+    assert run._is_executing()
 
 
 def test_a_run_whose_renewal_released_the_lease_too_has_ended(

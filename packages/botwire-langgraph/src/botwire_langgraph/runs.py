@@ -191,8 +191,12 @@ class Run:
 
     def _is_executing(self) -> bool:
         """Returns whether some thread is executing this run."""
-        return any(
-            frame is self._driver
-            for top in sys._current_frames().values()  # noqa: SLF001 - documented
-            for frame in _frames(top)
-        )
+        try:
+            return any(
+                frame is self._driver
+                for top in sys._current_frames().values()  # noqa: SLF001 - documented
+                for frame in _frames(top)
+            )
+        except AttributeError:
+            # Seen on CPython 3.11: an int as the `f_back` of a frame whose thread went on.
+            return True  # the next look tells
