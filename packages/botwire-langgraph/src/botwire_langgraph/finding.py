@@ -12,6 +12,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from botwire import ConfigurationError
 from botwire import operations as ops
 from botwire.arguments import check_mapping
 from botwire_langgraph import layout
@@ -21,6 +22,37 @@ from botwire_langgraph.thread_cache import Fences
 
 PAGE = 100
 """How many checkpoints are read at a time, with their values."""
+
+
+class Limit:
+    """Counts how many checkpoints a listing may still return; false once there are none left.
+
+    Args:
+        limit: The most checkpoints to return; None means all.
+
+    Raises:
+        ConfigurationError: The limit is not valid.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        if limit is not None and not isinstance(limit, int):
+            raise ConfigurationError(f"limit must be an int or None, not {limit!r:.80}")
+        self._left = limit
+
+    def page(self, filtered: object) -> int:
+        """Returns how many checkpoints to read next."""
+        return PAGE if filtered or self._left is None else min(self._left, PAGE)
+
+    def __bool__(self) -> bool:
+        return self._left is None or self._left > 0
+
+    def take(self, headers: Sequence[Header]) -> Sequence[Header]:
+        """Returns the first headers, as many as may be returned, and counts them."""
+        if self._left is None:
+            return headers
+        taken = headers[: self._left]
+        self._left -= len(taken)
+        return taken
 
 
 def find(serde: SerializerProtocol, config: RunnableConfig) -> BatchProgram[Header | None]:

@@ -31,7 +31,7 @@ from botwire_langgraph.lease_renewal import renewer
 from botwire_langgraph.leases import Lease, OnConflict
 from botwire_langgraph.opening import Opened
 from botwire_langgraph.pruning import ThreadInfo
-from botwire_langgraph.records import Header, Thread, thread_id_of
+from botwire_langgraph.records import Thread, thread_id_of
 from botwire_langgraph.running import BatchProgram, arun, run
 from botwire_langgraph.runs import Run, RunCaller, putting_loop, unwind_fully
 from botwire_langgraph.schemas import allow, graph_types
@@ -163,7 +163,7 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         """
         caller = self._caller()
         last: str | None = None
-        left = _Limit(limit)
+        left = finding.Limit(limit)
         while left:
             page = finding.list_page(self.serde, config, filter, before, last, left.page(filter))
             headers, last = self._run(page)
@@ -184,7 +184,7 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         """Like `list`."""
         caller = self._caller()
         last: str | None = None
-        left = _Limit(limit)
+        left = finding.Limit(limit)
         while left:
             page = finding.list_page(self.serde, config, filter, before, last, left.page(filter))
             headers, last = await self._arun(page)
@@ -490,26 +490,3 @@ def _warn_of_release(lease: Lease, error: BotWireError) -> None:
     logger.warning(
         "The thread %r stays taken for %g seconds: %s", lease.run.thread, lease.seconds, error
     )
-
-
-class _Limit:
-    """Counts how many checkpoints may still be returned."""
-
-    def __init__(self, limit: int | None) -> None:
-        if limit is not None and not isinstance(limit, int):
-            raise ConfigurationError(f"limit must be an int or None, not {limit!r:.80}")
-        self._left = limit
-
-    def page(self, filtered: object) -> int:
-        """Returns how many checkpoints to read next."""
-        return finding.PAGE if filtered or self._left is None else min(self._left, finding.PAGE)
-
-    def __bool__(self) -> bool:
-        return self._left is None or self._left > 0
-
-    def take(self, headers: Sequence[Header]) -> Sequence[Header]:
-        if self._left is None:
-            return headers
-        taken = headers[: self._left]
-        self._left -= len(taken)
-        return taken

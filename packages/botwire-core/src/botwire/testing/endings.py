@@ -28,21 +28,21 @@ async def fail(run: _Run) -> None:
 
 async def cancel(run: _Run) -> None:
     """Cancels the run while its tool is at work."""
-    inside, never = asyncio.Event(), asyncio.Event()
-
-    async def tool() -> str:
-        inside.set()
-        await never.wait()
-        return "never"
-
-    task = asyncio.ensure_future(run(tool))
-    waiting = asyncio.ensure_future(inside.wait())
-    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    assert not task.done(), f"the tool was not called: {await task}"
+    task = await _held_in_tool(run)
     task.cancel()
-    with suppress(asyncio.CancelledError, Exception):
-        await task
+    await _end_of(task)
+
+
+async def abandon(run: _Run) -> None:
+    """Cancels the run again and again while it cleans up.
+
+    AnyIO does so, and thus Starlette, when the client of a streaming response leaves.
+    """
+    task = await _held_in_tool(run)
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
+    await _end_of(task)
 
 
 async def time_out(run: _Run) -> None:
@@ -56,11 +56,8 @@ async def time_out(run: _Run) -> None:
         await asyncio.wait_for(run(tool), 0.5)
 
 
-async def abandon(run: _Run) -> None:
-    """Cancels the run again and again while it cleans up.
-
-    AnyIO does so, and thus Starlette, when the client of a streaming response leaves.
-    """
+async def _held_in_tool(run: _Run) -> asyncio.Future[Any]:
+    """Starts the run; returns once it is inside its tool, which never answers."""
     inside, never = asyncio.Event(), asyncio.Event()
 
     async def tool() -> str:
@@ -69,10 +66,14 @@ async def abandon(run: _Run) -> None:
         return "never"
 
     task = asyncio.ensure_future(run(tool))
-    await inside.wait()
-    while not task.done():
-        task.cancel()
-        await asyncio.sleep(0)
+    waiting = asyncio.ensure_future(inside.wait())
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    assert not task.done(), f"the tool was not called: {await task}"
+    return task
+
+
+async def _end_of(task: asyncio.Future[Any]) -> None:
     with suppress(asyncio.CancelledError, Exception):
         await task
 
