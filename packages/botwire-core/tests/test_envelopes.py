@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import math
 import pickle
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from botwire import BotWireError, Item
+from botwire import BotWireError, Item, NotJSONError
 from botwire import operations as ops
 from botwire.exact import Json
 from botwire.messages import (
@@ -173,6 +177,59 @@ def test_a_stored_value_is_read_as_any_other(value: Any) -> None:
     written = to_json(value)
     for stored in (Json.of(written), Json.from_decoded(json.loads(json.dumps(written)))):
         assert repr(from_stored(stored)) == repr(from_json(written))
+
+
+class _OwnFloat(float):
+    """Prints itself as numpy's scalars do."""
+
+    def __repr__(self) -> str:
+        return f"np.float64({float(self)})"
+
+
+class _OwnDecimal(Decimal):
+    def __str__(self) -> str:
+        return f"{super().__str__()} EUR"
+
+
+class _OwnTime(datetime):
+    def isoformat(self, sep: str = "T", timespec: str = "auto") -> str:
+        return "a while ago"
+
+
+class _OwnId(UUID):
+    def __str__(self) -> str:
+        return f"id {super().__str__()}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        _OwnFloat("inf"),
+        _OwnFloat("nan"),
+        _OwnFloat(1.5),
+        _OwnDecimal("1.10"),
+        _OwnTime(2026, 1, 2, tzinfo=UTC),
+        _OwnId(int=7),
+    ],
+)
+def test_how_a_subclass_prints_itself_does_not_matter(value: Any) -> None:
+    base = type(value).__base__
+    read = from_json(json.loads(json.dumps(to_json([value]))))[0]
+    assert type(read) is base
+    assert read == value or math.isnan(read)
+
+
+def test_a_time_that_is_none_is_refused() -> None:
+    class NotATime(datetime):
+        """Like the NaT of pandas, whose text nothing can read."""
+
+        def __eq__(self, other: object) -> bool:
+            return False
+
+        __hash__ = datetime.__hash__
+
+    with pytest.raises(NotJSONError, match=r"metadata\['at'\] has the type .*NotATime"):
+        to_json({"at": NotATime(1, 1, 1)}, "metadata")
 
 
 def test_what_a_framework_has_in_one_message_is_several_items() -> None:

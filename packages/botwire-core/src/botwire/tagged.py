@@ -61,8 +61,10 @@ def _to(value: Any, path: str, depth: int, write: Writer | None) -> Any:
         return {tag: _to(held, path, depth + 1, write)}
     if value is None or isinstance(value, (bool, str, int)):
         return value
+    # A subclass may print itself in a form that nothing here reads: ``np.float64(nan)``. So the
+    # methods of the base classes are called.
     if isinstance(value, float):
-        return value if math.isfinite(value) else {"$float": repr(value)}
+        return value if math.isfinite(value) else {"$float": float.__repr__(value)}
     if depth > MAX_DEPTH:
         raise NotJSONError(f"{path} is nested too deeply, or contains itself", path)
     if isinstance(value, list):
@@ -99,12 +101,13 @@ def _to(value: Any, path: str, depth: int, write: Writer | None) -> Any:
     if isinstance(value, timedelta):
         return {"$timedelta": [value.days, value.seconds, value.microseconds]}
     if isinstance(value, (datetime, date, time)):
-        kind = next(cls for cls in (datetime, date, time) if isinstance(value, cls))
-        return {f"${kind.__name__}": value.isoformat()}
+        kind: Any = next(cls for cls in (datetime, date, time) if isinstance(value, cls))
+        if value == value:  # noqa: PLR0124 - unlike pandas' NaT, a datetime that is no time
+            return {f"${kind.__name__}": kind.isoformat(value)}
     if isinstance(value, Decimal):
-        return {"$decimal": str(value)}
+        return {"$decimal": Decimal.__str__(value)}
     if isinstance(value, UUID):
-        return {"$uuid": str(value)}
+        return {"$uuid": UUID.__str__(value)}
     cls = type(value)
     raise NotJSONError(
         f"{path} has the type {cls.__module__}.{cls.__qualname__}, which cannot be stored", path
