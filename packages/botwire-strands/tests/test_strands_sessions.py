@@ -94,6 +94,18 @@ def test_state_and_messages_are_restored_with_their_bytes(place: Any) -> None:
     assert picture in again.messages[0]["content"]
 
 
+def test_state_and_results_keep_what_json_lacks(place: Any) -> None:
+    """Strands' own sessions store them too, and read most of them as something else."""
+    value: Any = {"pair": (1, 2), 3: float("inf"), "like a tag": {"$date": "never"}}
+    agent = open_agent(place)
+    agent.state.set("found", value)
+    result: Any = {"toolUseId": "c", "status": "success", "content": [{"json": value}]}
+    agent([{"text": "look"}, {"toolResult": result}])
+    assert open_agent(place).state.get("found") == value
+    stored = BotWireSessionManager("ada", **place).list_messages("ada", "default")
+    assert {"toolResult": result} in stored[0].message["content"]
+
+
 def test_an_agents_messages_have_its_id(place: Any) -> None:
     open_agent(place)("hi")
     open_agent(place, agent_id="editor")("hi")

@@ -15,11 +15,12 @@ from strands.types.tools import ToolResult, ToolUse
 from botwire import Item
 from botwire.exact import Json
 from botwire.messages import Message, Native, ToolCall, items_of, read_items
+from botwire.tagged import from_stored, to_json
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 
 FRAMEWORK = "strands"
 FORMAT = 1
-"""``SessionMessage.to_dict()``.
+"""``SessionMessage.to_dict()``, tagged by `botwire.tagged`.
 
 A message with several tool results is stored as several items; see `botwire.messages.items_of`.
 """
@@ -30,11 +31,16 @@ _BROKEN_OFF = [{"text": "Tool was interrupted."}]
 
 
 def to_items(message: SessionMessage) -> list[dict[str, Any]]:
-    """Returns the items that hold a message."""
+    """Returns the items that hold a message.
+
+    Raises:
+        NotJSONError: A part cannot be stored; the error says where.
+    """
     said = [
         replace(one, created_at=message.created_at) for one in _messages_of(message.to_message())
     ]
-    return items_of(said, Native(FRAMEWORK, FORMAT, message.to_dict()))
+    native = Native(FRAMEWORK, FORMAT, to_json(message.to_dict(), "message"))
+    return items_of(said, native)
 
 
 def from_items(items: Iterable[Item]) -> list[SessionMessage]:
@@ -148,7 +154,7 @@ def _result_text(result: ToolResult) -> str:
 
 
 def _from_native(data: Json) -> SessionMessage | None:
-    value = data.value
+    value = from_stored(data)
     return None if value is None else SessionMessage.from_dict(value)
 
 

@@ -15,6 +15,7 @@ from botwire.connection import Connected, ConnectionOptions
 from botwire.deleting import delete_in_parts
 from botwire.names import join_parts
 from botwire.operations import check_count, read_ttl
+from botwire.tagged import from_json, to_json
 from botwire_strands.acting import current_run
 from botwire_strands.convert import (
     from_items,
@@ -91,12 +92,12 @@ class Repository(Connected, SessionRepository, framework="strands"):
         """Stores a new agent of a session, unless another process has just done so."""
         check_type(session_agent, SessionAgent, "session_agent")
         key = join_parts(AGENTS, session_id, session_agent.agent_id)
-        self._create(key, session_agent.to_dict())
+        self._create(key, to_json(session_agent.to_dict(), "agent"))
 
     def read_agent(self, session_id: str, agent_id: str, **kwargs: Any) -> SessionAgent | None:
         """Returns an agent, or None if there is none."""
         found = self._memory.get(join_parts(AGENTS, session_id, agent_id))
-        return None if found is None else SessionAgent.from_dict(found)
+        return None if found is None else SessionAgent.from_dict(from_json(found))
 
     def update_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
         """Replaces the state of an agent.
@@ -113,7 +114,7 @@ class Repository(Connected, SessionRepository, framework="strands"):
                 f"Agent {session_agent.agent_id} in session {session_id} does not exist"
             )
         key = join_parts(AGENTS, session_id, session_agent.agent_id)
-        self._memory.set(key, session_agent.to_dict(), ttl=self.ttl)
+        self._memory.set(key, to_json(session_agent.to_dict(), "agent"), ttl=self.ttl)
 
     def create_message(
         self, session_id: str, agent_id: str, session_message: SessionMessage, **kwargs: Any
@@ -206,14 +207,14 @@ class Repository(Connected, SessionRepository, framework="strands"):
     ) -> None:
         """Stores the state of a graph or swarm."""
         key = join_parts(_TEAMS, session_id, multi_agent.id)
-        self._memory.set(key, multi_agent.serialize_state(), ttl=self.ttl)
+        self._memory.set(key, to_json(multi_agent.serialize_state(), "state"), ttl=self.ttl)
 
     def read_multi_agent(
         self, session_id: str, multi_agent_id: str, **kwargs: Any
     ) -> dict[str, Any] | None:
         """Returns the state of a graph or swarm, or None if there is none."""
-        found: dict[str, Any] | None = self._memory.get(
-            join_parts(_TEAMS, session_id, multi_agent_id)
+        found: dict[str, Any] | None = from_json(
+            self._memory.get(join_parts(_TEAMS, session_id, multi_agent_id))
         )
         return found
 
