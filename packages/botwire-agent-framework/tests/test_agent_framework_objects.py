@@ -9,14 +9,17 @@ import pickle
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field, make_dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum
-from pathlib import Path
+from fractions import Fraction
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import UnionType
 from typing import Any, Generic, Literal, NamedTuple, Optional, TypeVar, Union, get_origin
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from agent_framework import (
     Agent,
@@ -169,6 +172,8 @@ VALUES: list[Any] = [
     *(Counter("aab"), defaultdict(list, {1: [2]}), defaultdict(None, {}), Color.RED, Level.HIGH),
     *(Right.READ | Right.WRITE, Pair(1, Pair({2}, None)), Point((1, 2)), Slotted({1: Loose(2)})),
     *(Model(x=Point(1), more={"a": (1,)}), Plain([Slotted(1)]), {Slotted(1), Slotted(2)}),
+    *(slice(1, None), UTC, timezone(timedelta(hours=1), "X"), ZoneInfo("Asia/Tokyo")),
+    *(Path("a/b"), PurePosixPath("/a"), PureWindowsPath("c:/a"), Fraction(1, 3)),
     *(int, list[str], dict[str, list[Point]], tuple[int, ...], Model, Any, type(None)),
     *(Literal["a", 1], Optional[Point], int | str | None, {"$object": {"class": "os.system"}}),  # noqa: UP045
     {"__pickled__": "gASVAAAA", "__type__": "builtins:int"},
@@ -182,6 +187,15 @@ def test_a_value_comes_back(number: int) -> None:
     assert found == value
     if get_origin(value) not in (Union, UnionType):  # which of the two does not matter
         assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("number", "found"),
+    [(np.float64("inf"), float("inf")), (np.int64(3), 3), (np.bool_(True), True)],
+)
+def test_a_number_that_numpy_computed_comes_back_as_pythons(number: Any, found: Any) -> None:
+    assert again(number) == found
+    assert type(again(number)) is type(found)
 
 
 def test_an_object_is_not_made_again_but_filled_in() -> None:

@@ -14,12 +14,15 @@ import functools
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
+from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from agent_framework import (
     AgentResponse,
@@ -54,8 +57,16 @@ _COLLECTIONS: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     bytearray: (bytes, lambda held: bytearray(memoryview(held))),
     complex: (lambda value: [value.real, value.imag], lambda held: complex(*held)),
     range: (lambda value: [value.start, value.stop, value.step], lambda held: range(*held)),
+    slice: (lambda value: [value.start, value.stop, value.step], lambda held: slice(*held)),
+    timezone: (lambda value: value.__reduce__()[1], lambda held: timezone(*held)),
+    ZoneInfo: (str, ZoneInfo),
+    Fraction: (str, Fraction),
+    PosixPath: (str, Path),
+    WindowsPath: (str, Path),
+    PurePosixPath: (str, PurePosixPath),
+    PureWindowsPath: (str, PureWindowsPath),
 }
-"""Python's own collections: functions that return their contents and rebuild them from it."""
+"""Python's own values that JSON lacks: functions that return their contents and rebuild them."""
 
 _FORMS: dict[str, Any] = {
     "typing.Any": Any,
@@ -90,6 +101,7 @@ class Objects:
             "$defaultdict": self._read_defaultdict,
             "$enum": self._read_enum,
             "$namedtuple": self._read_namedtuple,
+            "$number": lambda held: held,
             "$object": self._read_object,
             "$type": self._read_type,
             "$generic": lambda held: held[0][tuple(held[1])],
@@ -132,6 +144,8 @@ class Objects:
             return "$enum", {"class": self._name(cls, path), "value": value.value}
         if _is_namedtuple(cls):
             return "$namedtuple", {"class": self._name(cls, path), "values": list(value)}
+        if _is_numpy_number(value):
+            return "$number", value.item()
         if self._is_object(cls):
             return "$object", {"class": self._name(cls, path), "state": _state_of(value)}
         raise NotJSONError(f"{path} is of type {name_of(cls)}, {_advice(cls)}", path)
@@ -202,6 +216,13 @@ def _tag(cls: type) -> str:
 
 def _is_namedtuple(cls: type) -> bool:
     return issubclass(cls, tuple) and hasattr(cls, "_fields")
+
+
+def _is_numpy_number(value: Any) -> bool:
+    """Returns whether a value is a number that numpy computed, which Python's replaces."""
+    cls = type(value)
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    return cls.__module__ == "numpy" and cls.__name__ != "ndarray" and kind in tuple("biufc")
 
 
 def _is_model(cls: type) -> bool:
