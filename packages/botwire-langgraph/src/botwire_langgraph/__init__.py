@@ -1,4 +1,4 @@
-"""LangGraph on BotWire: a checkpointer and a store that outlive the process.
+"""LangGraph on BotWire: a checkpointer, a store and a cache that outlive the process.
 
 `BotWireBackend` needs deepagents, so it is imported when it is first used.
 """
@@ -6,6 +6,7 @@
 from typing import TYPE_CHECKING
 
 from botwire.extras import from_extras
+from botwire_langgraph.cache import BotWireCache
 from botwire_langgraph.errors import ConcurrentRunError, ThreadDeletedError
 from botwire_langgraph.pruning import ThreadInfo
 from botwire_langgraph.saver import BotWireSaver
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BotWireBackend",
+    "BotWireCache",
     "BotWireSaver",
     "BotWireStore",
     "ConcurrentRunError",

@@ -47,7 +47,7 @@ class RunCaller(NamedTuple):
         for frame, owner in _methods():
             if loop is None and frame.f_code.co_name in _ENTERING and _is_loop(owner):
                 loop, driver = owner, frame.f_back
-            elif hasattr(owner, "get_state_history") and hasattr(owner, "channels"):
+            elif _is_graph(owner):
                 return cls(loop, driver, owner)
         return cls(loop, driver)
 
@@ -58,6 +58,21 @@ def putting_loop() -> Any:
         if frame.f_code.co_name in _PUTTING and _is_loop(owner):
             return owner
     return None
+
+
+def calling_graph() -> Any:
+    """Returns the graph whose run calls; None if no run does.
+
+    A task may have a thread of its own, on whose stack only the loop of the run is found: it has
+    the same channels and nodes, and is returned instead.
+    """
+    loop = None
+    for _, owner in _methods():
+        if _is_graph(owner):
+            return owner
+        if loop is None and _is_loop(owner):
+            loop = owner
+    return loop
 
 
 _unwinding: set[asyncio.Task[Any]] = set()
@@ -96,6 +111,10 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+def _is_graph(owner: Any) -> bool:
+    return hasattr(owner, "get_state_history") and hasattr(owner, "channels")
 
 
 def _is_loop(owner: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, Unpack, get_args
 
@@ -18,7 +17,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from botwire import BotWireError, ConfigurationError
+from botwire import BotWireError
 from botwire.arguments import check_type
 from botwire.client.encoding import encode_list
 from botwire.connection import Connected, Connection, ConnectionOptions
@@ -34,14 +33,13 @@ from botwire_langgraph.pruning import ThreadInfo
 from botwire_langgraph.records import Thread, thread_id_of
 from botwire_langgraph.running import BatchProgram, arun, run
 from botwire_langgraph.runs import Run, RunCaller, putting_loop, unwind_fully
-from botwire_langgraph.schemas import allow, graph_types
-from botwire_langgraph.serializer import StrictSerializer
+from botwire_langgraph.schemas import allow
+from botwire_langgraph.serializer import read_serde
 from botwire_langgraph.thread_cache import ThreadCache
 
 logger = logging.getLogger("botwire.langgraph")
 
 T = TypeVar("T")
-_allowing = threading.Lock()
 list_ = list  # a method below hides the built-in name
 
 
@@ -84,19 +82,8 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         lease: float = 2.0,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        if serde is not None and allowed_types:
-            raise ConfigurationError(
-                "a serde has its own types: pass serde or allowed_types, not both"
-            )
-        if serde is not None and not (hasattr(serde, "dumps_typed") or hasattr(serde, "dumps")):
-            raise ConfigurationError(
-                "serde must be a serializer of LangGraph, such as JsonPlusSerializer(), not "
-                f"{type(serde).__name__}"
-            )
         check_choice(on_conflict, get_args(OnConflict), "on_conflict")
-        if serde is None:
-            serde = StrictSerializer(allowed_types)
-        BaseCheckpointSaver.__init__(self, serde=serde)
+        BaseCheckpointSaver.__init__(self, serde=read_serde(serde, allowed_types))
         super().__init__(namespace, **connection)
         if lease != 0:
             check_ttl(lease, "lease")
@@ -428,10 +415,7 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
     def _caller(self) -> RunCaller:
         """Returns the caller, and allows the types that its graph names."""
         caller = RunCaller.find()
-        if caller.graph is not None:
-            names = graph_types(caller.graph)
-            with _allowing:  # another OS thread may be adding the names of another graph
-                self.serde = allow(self, names).serde
+        allow(self, caller.graph)
         return caller
 
     def _lease_for(self, caller: RunCaller, config: RunnableConfig) -> Lease | None:

@@ -12,13 +12,14 @@ import dataclasses
 import functools
 import inspect
 import sys
+import threading
 from collections.abc import Collection, Iterator
 from enum import Enum
 from types import CodeType, FunctionType, MethodType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Protocol, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
@@ -28,21 +29,50 @@ Names = Collection[tuple[str, ...]]
 _SAFE = "langchain_core.messages."  # LangGraph always allows these
 _LIBRARIES = {*sys.stdlib_module_names, "langchain", "langchain_core", "langgraph", "pydantic"}
 _known: WeakKeyDictionary[Any, Names] = WeakKeyDictionary()
+_allowing = threading.Lock()
+
+
+class HasSerializer(Protocol):
+    """A saver or a cache.
+
+    Attributes:
+        serde: Its serializer.
+    """
+
+    serde: SerializerProtocol
 
 
 def graph_types(graph: Any) -> Names:
-    """Returns the classes that the schemas, channels, nodes and tasks of a graph name."""
+    """Returns the classes that the schemas, channels, nodes and tasks of a graph name.
+
+    The loop of a run has the channels and nodes of its graph, and will do as well.
+    """
     found = _known.get(graph)
     if found is None:
         found = _known[graph] = _collect(graph)
     return found
 
 
-def allow(saver: BaseCheckpointSaver[Any], names: Names) -> BaseCheckpointSaver[Any]:
-    """Returns a saver that revives these classes too, if its serializer is strict."""
-    serde = saver.serde
-    inner = serde.serde if isinstance(serde, EncryptedSerializer) else serde
-    return saver.with_allowlist(names) if isinstance(inner, JsonPlusSerializer) else saver
+def allow(owner: HasSerializer, graph: Any) -> None:
+    """Lets the serializer of a saver or a cache revive the classes that a graph names.
+
+    A serializer that is not LangGraph's stays as it is.
+
+    Args:
+        owner: The saver or the cache.
+        graph: The graph; None names no classes.
+    """
+    if graph is None:
+        return
+    names = graph_types(graph)
+    with _allowing:  # another OS thread may be adding the names of another graph
+        serde = owner.serde
+        if isinstance(serde, JsonPlusSerializer):
+            owner.serde = serde.with_msgpack_allowlist(names)
+        elif isinstance(serde, EncryptedSerializer) and isinstance(serde.serde, JsonPlusSerializer):
+            inner = serde.serde.with_msgpack_allowlist(names)
+            if inner is not serde.serde:
+                owner.serde = EncryptedSerializer(serde.cipher, inner)
 
 
 def _collect(graph: Any) -> Names:
@@ -61,7 +91,8 @@ def _collect(graph: Any) -> Names:
     for node in graph.nodes.values():
         types.add_code(getattr(node, "bound", None))
     # The parent of a subgraph also stores the values of its interrupts.
-    inner = [graph_types(sub) for _, sub in graph.get_subgraphs() if hasattr(sub, "channels")]
+    subgraphs = graph.get_subgraphs() if hasattr(graph, "get_subgraphs") else ()
+    inner = [graph_types(sub) for _, sub in subgraphs if hasattr(sub, "channels")]
     return types.names.union(*inner)
 
 

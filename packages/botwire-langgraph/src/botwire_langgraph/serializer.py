@@ -7,7 +7,8 @@ import threading
 from collections.abc import Collection
 from typing import Any
 
-from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_event_listener
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
@@ -48,6 +49,24 @@ class StrictSerializer(JsonPlusSerializer):
             _reading.ours = False
 
 
+def read_serde(serde: object, allowed_types: Collection[type]) -> SerializerProtocol:
+    """Returns the serializer that a constructor was told to use; by default a strict one.
+
+    Raises:
+        ConfigurationError: It is not a serializer, or both were given.
+    """
+    if serde is None:
+        return StrictSerializer(allowed_types)
+    if allowed_types:
+        raise ConfigurationError("a serde has its own types: pass serde or allowed_types, not both")
+    if not (hasattr(serde, "dumps_typed") or hasattr(serde, "dumps")):
+        raise ConfigurationError(
+            "serde must be a serializer of LangGraph, such as JsonPlusSerializer(), not "
+            f"{type(serde).__name__}"
+        )
+    return maybe_add_typed_methods(serde)  # type: ignore[arg-type]
+
+
 def is_known(serde: SerializerProtocol) -> bool:
     """Returns whether a serializer writes plain MessagePack: equal bytes for equal values.
 
@@ -68,6 +87,25 @@ def from_blob(serde: SerializerProtocol, blob: bytes) -> Any:
     return serde.loads_typed((kind.decode(), data))
 
 
+def from_blob_exactly(serde: SerializerProtocol, blob: bytes) -> Any:
+    """Like `from_blob`, but refuses a value of which something is missing.
+
+    What LangGraph's serializer may not revive, or cannot, it returns as plain data or as None. Its
+    name is then missing when the value is serialized again, and so the result is shorter. The bytes
+    themselves may differ, because a set has no order.
+
+    Raises:
+        ValueError: The value is not what was stored.
+    """
+    value = from_blob(serde, blob)
+    inner = serde.serde if isinstance(serde, EncryptedSerializer) else serde
+    if is_known(inner) and blob.startswith(b"msgpack"):
+        again = to_blob(serde, value)
+        if len(again) != len(blob):
+            raise ValueError("it holds an object of a class that is not allowed, or has changed")
+    return value
+
+
 class _Reading(threading.local):
     """Whether this OS thread is reading with a `StrictSerializer`; other events are ignored."""
 
@@ -85,7 +123,7 @@ def _warn(event: SerdeEvent) -> None:
     _warned.add(name)
     logger.warning(
         "A %s.%s came back as plain data, because nothing stored is revived that was not allowed. "
-        "If the class is yours: BotWireSaver(allowed_types=[%s])",
+        "If the class is yours, pass allowed_types=[%s]",
         *name,
         event["name"],
     )
