@@ -7,9 +7,12 @@ import inspect
 import json
 import logging
 import pickle
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from io import BytesIO
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +131,31 @@ def test_raw_answers_of_models_are_kept_as_dicts(store: BotWireChatStore) -> Non
     raw = Raw(scores={"a": float("nan"), "b": [None, float("inf")]})
     store.add_message("k", ChatMessage(role="assistant", additional_kwargs={"raw": raw}))
     assert repr(store.get_messages("k")[1].additional_kwargs) == repr({"raw": raw.model_dump()})
+
+
+class Reason(Enum):
+    """Why a model stopped, in a model library's own words."""
+
+    DONE = "stop"
+
+
+@dataclass
+class Usage:
+    """How much a model has read and written."""
+
+    tokens: int
+
+
+def test_enums_dataclasses_and_paths_are_kept_as_llamaindex_dumps_them(
+    store: BotWireChatStore,
+) -> None:
+    raw = {Reason.DONE: [Reason.DONE, Usage(3)], "at": (Path("a/b"), Reason.DONE)}
+    call = ToolCallBlock(tool_call_id="c", tool_name="f", tool_kwargs={"x": [raw, Raw()]})
+    store.add_message("k", ChatMessage(role="assistant", blocks=[call], additional_kwargs=raw))
+    (found,) = store.get_messages("k")
+    plain = {"stop": ["stop", {"tokens": 3}], "at": ("a/b", "stop")}
+    assert found.additional_kwargs == plain
+    assert found.blocks[0].tool_kwargs == {"x": [plain, {"name": "f", "scores": {}}]}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

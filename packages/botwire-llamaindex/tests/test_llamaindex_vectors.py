@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from workflows.context.serializers import JsonSerializer
 
 import botwire
-from botwire import ConfigurationError
+from botwire import ConfigurationError, NotJSONError
 from botwire_llamaindex import BotWireMemory, BotWireMemoryBlock, BotWireVectorStore
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +79,16 @@ def test_numbers_that_json_lacks_come_back(place: dict[str, Any]) -> None:
     store.add([given])
     (found,) = store.get_nodes(["n"])
     assert repr(found.metadata) == repr(odd)
+
+
+def test_metadata_that_llamaindex_cannot_serialize_is_refused_by_name(
+    place: dict[str, Any],
+) -> None:
+    store = BotWireVectorStore(**place)
+    for value in (b"\xff", object()):
+        with pytest.raises(NotJSONError, match=r"nodes\[1\] \('bad'\) cannot be serialized"):
+            store.add([node("good", [1, 0]), node("bad", [1, 0], seen=value)])
+    assert store.get_nodes() == []
 
 
 @pytest.mark.parametrize("condition", list(FilterCondition))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import is_dataclass
+from enum import Enum
 from io import IOBase
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -18,6 +20,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from botwire import Item, NotJSONError
 from botwire.client.encoding import encode_items, encode_list
@@ -97,8 +100,8 @@ def to_native(message: ChatMessage, path: str) -> dict[str, Any]:
     """Returns LlamaIndex's own serialization of a message, as JSON.
 
     It reads the files that blocks refer to, whether open or by path, because another process or
-    machine does not have them. Pydantic models in free fields, which are common in raw model
-    answers, become dicts.
+    machine does not have them. Pydantic models and enums in free fields, which are common in raw
+    model answers, become dicts and values, as LlamaIndex dumps them.
 
     Raises:
         NotJSONError: The message cannot be restored; the error says where.
@@ -152,7 +155,9 @@ def from_native(data: Json) -> ChatMessage:
 def tool_calls(message: ChatMessage) -> tuple[ToolCall, ...]:
     """Returns the tool calls that a message asks for."""
     return tuple(
-        ToolCall.of(block.tool_call_id or "", block.tool_name, block.tool_kwargs)
+        ToolCall.of(
+            block.tool_call_id or "", block.tool_name, _plain(block.tool_kwargs, "arguments")
+        )
         for block in message.blocks
         if isinstance(block, ToolCallBlock)
     )
@@ -251,17 +256,20 @@ def _equal(one: BaseModel, other: BaseModel) -> bool:
 
 
 def _plain(value: Any, path: str) -> Any:
-    """Returns the value with dicts instead of pydantic models."""
-    if isinstance(value, BaseModel):
+    """Returns the value with what LlamaIndex dumps instead of models, dataclasses, enums, paths."""
+    if isinstance(value, (BaseModel, Enum, PurePath)) or is_dataclass(value):
         try:
-            return with_floats(value.model_dump(mode="json"), value)
+            return with_floats(to_jsonable_python(value, by_alias=False), value)
         except ValueError as error:
             raise NotJSONError(f"{path} cannot be serialized: {error}", path) from error
     if isinstance(value, dict):
-        return {key: _plain(part, f"{path}[{key!r:.60}]") for key, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part, f"{path}[{i}]") for i, part in enumerate(value)]
-    return value
+        return {
+            key.value if isinstance(key, Enum) else key: _plain(part, f"{path}[{key!r:.60}]")
+            for key, part in value.items()
+        }
+    if type(value) in (list, tuple, set, frozenset):
+        return type(value)(_plain(part, f"{path}[{i}]") for i, part in enumerate(value))
+    return float(value) if isinstance(value, float) else value  # numpy's have another repr
 
 
 def _from_portable(message: Message) -> ChatMessage:

@@ -16,7 +16,7 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
-from botwire import ConfigurationError, Record
+from botwire import ConfigurationError, NotJSONError, Record
 from botwire.arguments import check_type
 from botwire.filters import compile_filter
 from botwire.tagged import with_floats
@@ -40,11 +40,17 @@ def to_record(node: BaseNode, path: str) -> Record:
 
     Raises:
         ConfigurationError: The node has no embedding.
+        NotJSONError: LlamaIndex cannot serialize the node.
     """
     if node.embedding is None:
         raise ConfigurationError(f"{path} ({node.node_id!r:.60}) has no embedding")
     text = node.get_content()
-    metadata = node_to_metadata_dict(node, remove_text=bool(text))
+    try:
+        metadata = node_to_metadata_dict(node, remove_text=bool(text))
+    except Exception as error:
+        raise NotJSONError(
+            f"{path} ({node.node_id!r:.60}) cannot be serialized: {error}", path
+        ) from error
     written = {name: metadata.get(name) for name in map(str, node.metadata)}
     if with_floats(written, node.metadata) != written:
         # LlamaIndex wrote null for NaN, in the content too.
