@@ -24,9 +24,10 @@ from autogen_core import CancellationToken, FunctionCall
 from autogen_core.model_context import UnboundedChatCompletionContext
 from autogen_core.models import CreateResult, RequestUsage, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic.alias_generators import to_camel
 
-from botwire import ConfigurationError, ConflictError
+from botwire import ConfigurationError, ConflictError, NotJSONError
 from botwire_autogen import BotWireChatCompletionContext, BotWireStateStore, CheckpointedTeam
 
 pytestmark = pytest.mark.anyio
@@ -98,6 +99,70 @@ async def test_the_messages_that_a_team_knows_are_known(
     assert told(await team.run(task="go")) == told(stock)
     again = CheckpointedTeam(make(1), namespace, url=place_url, max_turns=2)
     assert [m.to_text() for m in await again.thread()] == [text for _, _, text in told(stock)]
+
+
+class Aliased(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    next_step: str
+    done_by: str = Field(validation_alias="who", serialization_alias="by")
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    steps: list[str]
+
+    @computed_field
+    @property
+    def first(self) -> str:
+        return self.steps[0]
+
+
+class Picture(BaseModel):
+    data: bytes
+
+
+def contents(content: BaseModel) -> RoundRobinGroupChat:
+    """Returns a team of two agents that send this content."""
+    kind = StructuredMessage[type(content)]  # type: ignore[misc]
+
+    class Sender(BaseChatAgent):
+        produced_message_types = (kind,)
+
+        async def on_messages(self, messages: Any, cancellation_token: Any) -> Response:
+            return Response(chat_message=kind(source=self.name, content=content))
+
+        async def on_reset(self, cancellation_token: CancellationToken) -> None:
+            pass
+
+    return RoundRobinGroupChat([Sender("a", "sends"), Sender("b", "sends")], max_turns=1)
+
+
+@pytest.mark.parametrize(
+    "content", [Aliased(nextStep="go", who="me"), Strict(steps=["a"])], ids=["aliases", "strict"]
+)
+async def test_contents_that_autogen_cannot_load_are_loaded(
+    place_url: str, namespace: str, content: BaseModel
+) -> None:
+    team = CheckpointedTeam(contents(content), namespace, url=place_url, max_turns=1)
+    await team.run(task="go")
+    again = CheckpointedTeam(contents(content), namespace, url=place_url, max_turns=1)
+    (answer,) = (await again.run()).messages
+    thread = await again.thread()
+    found = [one.content for one in [*thread, answer] if isinstance(one, StructuredMessage)]
+    assert found == [content] * 3
+
+
+async def test_a_message_with_bytes_is_refused_with_advice(place_url: str, namespace: str) -> None:
+    picture = Picture(data=b"\xff")
+    team = CheckpointedTeam(contents(picture), namespace, url=place_url, max_turns=1)
+    with pytest.raises(NotJSONError, match=r"of the team cannot be stored .*ser_json_bytes"):
+        await team.run(task="go")
+    other = CheckpointedTeam(contents(picture), namespace, name="other", url=place_url)
+    with pytest.raises(NotJSONError, match=r"StructuredMessage\[Picture\] of 'user' cannot be"):
+        await other.run(task=StructuredMessage[Picture](source="user", content=picture))
+    assert not await other.pending()
 
 
 @pytest.mark.parametrize(

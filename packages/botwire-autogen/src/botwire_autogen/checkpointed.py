@@ -23,6 +23,7 @@ from botwire.client.encoding import encode_each
 from botwire.connection import ConnectionOptions, takes_connection
 from botwire.off_loop import off_loop
 from botwire.operations import check_count
+from botwire_autogen.dumps import dump, dumped_state, load
 from botwire_autogen.tasks import same_task, task_messages
 from botwire_autogen.team_progress import TeamProgress
 from botwire_autogen.team_states import (
@@ -343,7 +344,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         return {
             "type": "CheckpointedTeamState",
             "version": "1.0.0",
-            "team": await self._team.save_state(),
+            "team": await dumped_state(self._team.save_state()),
             "run": self._extra(),
         }
 
@@ -401,7 +402,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         if self._condition is not None:
             await self._condition.reset()
         present = await self._state()
-        dumped = [dict(message.dump()) for message in task]
+        dumped = [dump(message) for message in task]
         agents = {name: dict(agent) for name, agent in present["agent_states"].items()}
         for agent in agents.values():
             field = "message_thread" if "message_thread" in agent else "message_buffer"
@@ -453,7 +454,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         return None
 
     def _messages(self, dumped: Sequence[dict[str, Any]]) -> list[BaseAgentEvent | BaseChatMessage]:
-        return [self._factory.create(message) for message in dumped]
+        return [load(message, self._factory) for message in dumped]
 
     def _to_config(self) -> CheckpointedTeamConfig:
         reference = self._store.connection.reference()

@@ -7,6 +7,8 @@ from typing import Any
 
 from autogen_agentchat.messages import BaseChatMessage, MessageFactory, TextMessage
 
+from botwire_autogen.dumps import dump
+
 
 def task_messages(task: Any, factory: MessageFactory) -> list[BaseChatMessage]:
     """Returns a task's messages; raises the same as AutoGen's teams for a task that they refuse."""
@@ -32,7 +34,7 @@ def task_messages(task: Any, factory: MessageFactory) -> list[BaseChatMessage]:
 
 def same_task(task: Sequence[BaseChatMessage], thread: Sequence[dict[str, Any]]) -> bool:
     """Returns whether a thread begins with a task, ignoring ids and times, which always differ."""
-    told = [message.dump() for message in task]
+    told = [dump(message) for message in task]
     return len(told) <= len(thread) and all(
         {**one, "id": None, "created_at": None} == {**two, "id": None, "created_at": None}
         for one, two in zip(told, thread, strict=False)

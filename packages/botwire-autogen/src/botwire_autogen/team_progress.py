@@ -13,6 +13,7 @@ from autogen_agentchat.messages import (
 )
 
 from botwire.tagged import from_json, to_json
+from botwire_autogen.dumps import dump
 from botwire_autogen.team_states import thread_of
 
 
@@ -70,7 +71,7 @@ class TeamProgress:
             if message.id in known:
                 position += 1
             elif not isinstance(message, ModelClientStreamingChunkEvent):
-                self.events.append((position, dict(message.dump())))
+                self.events.append((position, dump(message)))
 
     def turn(self, number: int) -> list[dict[str, Any]]:
         """Returns the messages of a turn; the task is number 0."""

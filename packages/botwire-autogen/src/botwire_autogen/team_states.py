@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from botwire import ConfigurationError
 from botwire_autogen.context import BotWireChatCompletionContext
+from botwire_autogen.dumps import dumped_state, loadable_states
 
 _THREAD = "message_thread"
 _THREAD_OF_MANAGER = "_message_thread"  # autogen-agentchat 0.7.5
@@ -31,11 +32,11 @@ async def state_after(team: Team, known: int) -> Mapping[str, Any]:
     manager = await manager_of(team)
     thread = getattr(manager, _THREAD_OF_MANAGER, None)
     if not isinstance(thread, list):
-        state = await team.save_state()
+        state = await dumped_state(team.save_state())
         return with_thread(state, manager_state(state["agent_states"])[_THREAD][known:])
     setattr(manager, _THREAD_OF_MANAGER, thread[known:])
     try:
-        return await team.save_state()
+        return await dumped_state(team.save_state())
     finally:
         setattr(manager, _THREAD_OF_MANAGER, thread)
 
@@ -77,7 +78,9 @@ async def restore(
     loaded = {**state, "agent_states": _with_graphs(saved, fresh)}
     if known and not keeps:
         loaded = with_thread(loaded, [*known, *manager_state(saved)[_THREAD]])
-    await team.load_state(loaded)
+    factory = getattr(team, "_message_factory", None)  # no public API (autogen-agentchat 0.7.5)
+    states = loadable_states(loaded["agent_states"], factory)
+    await team.load_state({**loaded, "agent_states": states})
     if known and keeps:
         setattr(manager, _THREAD_OF_MANAGER, thread + getattr(manager, _THREAD_OF_MANAGER))
 

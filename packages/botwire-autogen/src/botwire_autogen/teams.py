@@ -18,6 +18,7 @@ from botwire.names import check_history
 from botwire.operations import check_count
 from botwire.tagged import Rewriter, from_json, from_stored
 from botwire_autogen.acting import acting
+from botwire_autogen.dumps import dumped_state
 from botwire_autogen.llm_messages import FRAMEWORK
 from botwire_autogen.team_states import described, restore, with_thread, without_thread
 
@@ -259,7 +260,7 @@ async def save_team(
         await store.check_owner(team)
     return await store.save(
         key,
-        await team.save_state(),
+        await dumped_state(team.save_state()),
         extra={"team": described(team)},
         if_version=if_version,
     )
