@@ -157,7 +157,7 @@ async def test_contents_that_autogen_cannot_load_are_loaded(
 async def test_a_message_with_bytes_is_refused_with_advice(place_url: str, namespace: str) -> None:
     picture = Picture(data=b"\xff")
     team = CheckpointedTeam(contents(picture), namespace, url=place_url, max_turns=1)
-    with pytest.raises(NotJSONError, match=r"of the team cannot be stored .*ser_json_bytes"):
+    with pytest.raises(NotJSONError, match=r"state of the team cannot be stored .*ser_json_bytes"):
         await team.run(task="go")
     other = CheckpointedTeam(contents(picture), namespace, name="other", url=place_url)
     with pytest.raises(NotJSONError, match=r"StructuredMessage\[Picture\] of 'user' cannot be"):

@@ -12,7 +12,6 @@ from typing import Any
 
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, MessageFactory
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError
 
 from botwire import NotJSONError
 
@@ -28,7 +27,7 @@ def dump(message: BaseAgentEvent | BaseChatMessage) -> dict[str, Any]:
     """
     try:
         return dict(message.dump())
-    except (UnicodeDecodeError, PydanticSerializationError) as error:
+    except ValueError as error:
         raise _refused(f"a {type(message).__name__} of {message.source!r:.80}", error) from error
 
 
@@ -36,12 +35,12 @@ async def dumped_state(state: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]
     """Returns the state of a team, with its messages as JSON.
 
     Raises:
-        NotJSONError: A message holds something that JSON lacks.
+        NotJSONError: A message holds something that JSON lacks, or an agent cannot be saved.
     """
     try:
         return await state
-    except (UnicodeDecodeError, PydanticSerializationError) as error:
-        raise _refused("a message of the team", error) from error
+    except ValueError as error:
+        raise _refused("the state of the team", error) from error
 
 
 def load(data: Mapping[str, Any], factory: MessageFactory) -> BaseAgentEvent | BaseChatMessage:
@@ -80,9 +79,10 @@ def loadable_states(
     }
 
 
-def _refused(what: str, error: Exception) -> NotJSONError:
-    return NotJSONError(
-        f"{what} cannot be stored ({error}): for bytes, give its model "
-        'ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")',
-        "message",
-    )
+def _refused(what: str, error: ValueError) -> NotJSONError:
+    advice = ""
+    if isinstance(error, UnicodeDecodeError):
+        advice = (
+            ': bytes need a model with ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")'
+        )
+    return NotJSONError(f"{what} cannot be stored ({error}){advice}", "message")

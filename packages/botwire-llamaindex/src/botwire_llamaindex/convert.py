@@ -19,8 +19,7 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
-from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel, TypeAdapter
 
 from botwire import Item, NotJSONError
 from botwire.client.encoding import encode_items, encode_list
@@ -35,6 +34,8 @@ FORMAT = 1
 _FREE_FIELDS = ("additional_information", "tool_kwargs")
 """Fields of blocks that may hold anything that a model's library put there."""
 _EXCLUDED: Any = {"additional_kwargs": True, "blocks": {"__all__": set(_FREE_FIELDS)}}
+
+_anything: TypeAdapter[Any] = TypeAdapter(Any)
 
 _FILES = {"audio": "audio", "document": "data", "image": "image", "video": "video"}
 """The field that may hold an open file, by type of block."""
@@ -259,7 +260,7 @@ def _plain(value: Any, path: str) -> Any:
     """Returns the value with what LlamaIndex dumps instead of models, dataclasses, enums, paths."""
     if isinstance(value, (BaseModel, Enum, PurePath)) or is_dataclass(value):
         try:
-            return with_floats(to_jsonable_python(value, by_alias=False), value)
+            return with_floats(_anything.dump_python(value, mode="json"), value)
         except ValueError as error:
             raise NotJSONError(f"{path} cannot be serialized: {error}", path) from error
     if isinstance(value, dict):
