@@ -2,13 +2,14 @@
 
 An adapter's environment holds only what ``botwire[EXTRA]`` installs, which reveals undeclared
 dependencies. The programs of its README run in it twice, because the second run finds the memory of
-the first. The last environments are ``botwire[all]``, and one in which pip upgrades the published
-botwire 0.2. Run ``hatch run build`` first. ``hatch run smoke NAME`` tries only one of them.
+the first. The last environments are ``botwire[all]``, what the Dockerfile installs, and one in which
+pip upgrades the published botwire 0.2. Run ``hatch run build`` first. ``hatch run smoke NAME`` tries only one of them.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from readme_programs import needs
 ROOT = Path(__file__).resolve().parent.parent
 CORE = "botwire-core"
 SERVER = "botwire-server"
+IMAGE = "the image"
 APART = {"botwire-mcp"}
 """Not installable with all others: crewai needs mcp 1, and botwire-mcp needs mcp 2."""
 
@@ -39,6 +41,36 @@ for _ in range(2):
         memory.set("greeting", {"text": "hello"})
         assert memory.entry("greeting") is not None
 """
+
+SERVER_PROBE = """
+import http.client, socket, subprocess, sys
+
+def answer(path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", path)
+    return connection.getresponse()
+
+with socket.create_server(("127.0.0.1", 0)) as free:
+    port = free.getsockname()[1]
+botwire = [sys.argv[1], "serve", "--port", str(port), "--database", "sqlite:///served.db"]
+with subprocess.Popen(botwire) as server:
+    try:
+        subprocess.run([sys.argv[1], "ready", "--port", str(port), "--wait", "60"], check=True)
+        page = answer("/console/")
+        assert page.status == 200 and b"BotWire" in page.read(), page.status
+        assert answer("/mcp").status not in (404, 500)
+    finally:
+        server.terminate()
+"""
+"""What is served at /console and /mcp by the packages of the image."""
+
+
+def in_the_image(built: dict[str, Path]) -> list[str]:
+    """Returns the requirements of ``deploy/Dockerfile``, as wheels."""
+    text = (ROOT / "deploy/Dockerfile").read_text()
+    found = re.findall(r"\./((?:packages/)?[\w-]+)(\[[\w,]+\])?(?=[\"\s])", text)
+    names = [(SERVER if path == "server" else Path(path).name, extras) for path, extras in found]
+    return [f"{name}{extras} @ {built[name].as_uri()}" for name, extras in names]
 
 
 def wheels(root: Path) -> dict[str, Path]:
@@ -62,6 +94,7 @@ def try_out(
     pip_over: str = "",
     readme: Path | None = None,
     pins: Path | None = None,
+    serves: bool = False,
 ) -> None:
     """Installs requirements into a new environment, imports modules and stores a memory there.
 
@@ -72,6 +105,7 @@ def try_out(
         pip_over: A requirement to install first with pip, which then installs the others too.
         readme: The README whose programs run twice; None runs none.
         pins: The file of pins; None installs the newest releases.
+        serves: Whether to start a server, with the console and MCP.
     """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment["UV_CONSTRAINT"] = "" if pins is None else pins.as_uri()
@@ -100,6 +134,8 @@ def try_out(
             run(uv, "pip", "install", "--quiet", "--python", python, *found, *requirements)
         run(python, "-I", "-c", PROBE, f"sqlite:///{folder}/smoke.db", *modules)
         run(str(scripts / "botwire"), *help_of.split(), "--help")
+        if serves:
+            run(python, "-I", "-c", SERVER_PROBE, str(scripts / "botwire"))
         if readme is not None:
             environment["BOTWIRE_URL"] = f"sqlite:///{folder}/readme.db"
             environment["OTEL_SDK_DISABLED"] = "true"  # otherwise CrewAI waits for its telemetry
@@ -111,6 +147,8 @@ def pins_of(name: str) -> Path | None:
     """Returns the pins of a distribution's environment; frameworks exclude one another."""
     if name.startswith("botwire["):
         return None
+    if name == IMAGE:
+        return ROOT / "constraints/image.txt"
     own = ROOT / f"constraints/{ALIASES.get(name, name).removeprefix('botwire-')}.txt"
     return own if own.exists() else ROOT / "constraints/default.txt"
 
@@ -136,6 +174,7 @@ def main() -> int:
         [*map(str, together.values()), f"botwire[all] @ {built['botwire'].as_uri()}"],
         [module for name, module in modules.items() if name not in APART],
     )
+    cases[IMAGE] = in_the_image(built), [modules[SERVER]]
     upgrade = "botwire over botwire 0.2"
     cases[upgrade] = [str(built[CORE]), str(built["botwire"])], []
     if unknown := set(sys.argv[1:]) - cases.keys():
@@ -151,6 +190,7 @@ def main() -> int:
             pip_over="botwire==0.2.1" if name == upgrade else "",
             readme=readmes.get(name),
             pins=pins_of(name),
+            serves=name == IMAGE,
         )
         took = time.monotonic() - start
         return f"{name}: installs, imports, remembers, runs its README ({took:.1f} s)"

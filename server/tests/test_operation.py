@@ -28,6 +28,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from botwire import Memory, TransportError
+from botwire.cli import FAILED, NO, OK, UNREACHABLE, main
 from botwire.engines.opening import open_async_engine
 from botwire.places import find_place
 from botwire_server import Settings
@@ -224,6 +225,46 @@ def test_sighup_does_not_end_a_server_of_one_process(database: Path) -> None:
         process.wait(30)
 
 
+# --- `botwire ready` ------------------------------------------------------------------------
+
+
+def ask_whether_ready(url: str, *options: str) -> int:
+    return main(["ready", "--port", str(httpx.URL(url).port), *options])
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_ready_asks_the_server_of_this_machine(
+    server_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    for host in "127.0.0.1", "0.0.0.0":
+        assert ask_whether_ready(server_url, "--host", host) == OK
+        assert capsys.readouterr().out == f"{server_url} is ready\n"
+
+
+def test_ready_says_that_nothing_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ready", "--port", str(free_port())]) == UNREACHABLE
+    assert "no answer from http://127.0.0.1:" in capsys.readouterr().err
+    assert main(["ready", "--port", "0"]) == FAILED
+    assert "set the port" in capsys.readouterr().err
+
+
+def test_ready_waits_for_a_server_that_starts_later(database: Path) -> None:
+    port = str(free_port())
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(main, ["ready", "--port", port, "--wait", "60"])
+        assert not waiting.done()
+        with running(database, "--port", port) as process:
+            read_url(process)
+            assert waiting.result() == OK
+            process.terminate()
+
+
 # --- stopping -------------------------------------------------------------------------------
 
 
@@ -265,13 +306,17 @@ def test_a_stop_under_load_loses_nothing_and_answers_all_it_accepted(database: P
     assert len(answered) <= len(stored(database)) <= len(answered) + len(threads)
 
 
-def test_it_says_that_it_stops_and_goes_on_for_a_while(database: Path) -> None:
+def test_it_says_that_it_stops_and_goes_on_for_a_while(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with running(database, "--drain", "6") as process:
         url = read_url(process)
         with httpx.Client(base_url=url) as http:
             assert http.get("/readyz").status_code == 200
             process.terminate()
             wait_until(lambda: http.get("/readyz").status_code == 503, "not ready")
+            assert ask_whether_ready(url) == NO
+            assert "is not ready: the server is stopping" in capsys.readouterr().out
             answer = http.put("/v1/namespaces/n/keys/k", json={"value": 1})
             assert answer.status_code == 200
             assert http.get("/healthz").status_code == 200
@@ -371,6 +416,7 @@ def test_https_with_a_certificate_of_files(
         assert url.startswith("https://127.0.0.1:")
         context = ssl.create_default_context(cafile=str(files["ca"]))
         assert httpx.get(f"{url}/healthz", verify=context).status_code == 200
+        assert ask_whether_ready(url, *options) == OK
         program = f"from botwire import Memory; print(Memory('n', url={url!r}).set('k', 1))"
         done = subprocess.run(
             [sys.executable, "-c", program],

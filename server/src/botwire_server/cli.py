@@ -1,4 +1,4 @@
-"""The server's commands: ``botwire serve``, ``botwire config`` and ``botwire keys``."""
+"""The server's commands: ``botwire serve``, ``ready``, ``config`` and ``keys``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any
 
-from botwire.cli import OK
+from botwire.cli import NO, OK
 from botwire.cli.options import add_command
 from botwire_server import settings
 from botwire_server.key_commands import keys_command
@@ -17,6 +17,17 @@ def serve_command(commands: Any) -> None:
     """Adds the server's commands to the command line; see `botwire.cli`."""
     text = "serve a store to other processes and machines"
     settings.add_options(add_command(commands, "serve", _serve, text))
+
+    text = "ask the server on this machine whether it is ready"
+    parser = add_command(commands, "ready", _ready, text)
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=float,
+        default=0.0,
+        help="keep asking until it is ready, for up to this long (default: ask once)",
+    )
+    settings.add_options(parser)
 
     text = "show the settings of `botwire serve` and the source of each"
     parser = add_command(commands, "config", _config, text)
@@ -32,6 +43,15 @@ def _serve(options: argparse.Namespace) -> int:
 
     serving.serve(settings.load(options, os.environ).settings)
     return OK
+
+
+def _ready(options: argparse.Namespace) -> int:
+    from botwire_server import readiness  # noqa: PLC0415 - see `_serve`
+
+    server = settings.load(options, os.environ).settings
+    is_ready, line = readiness.wait_until_ready(server, options.wait)
+    print(line)
+    return OK if is_ready else NO
 
 
 def _config(options: argparse.Namespace) -> int:
