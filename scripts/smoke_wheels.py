@@ -2,8 +2,9 @@
 
 An adapter's environment holds only what ``botwire[EXTRA]`` installs, which reveals undeclared
 dependencies. The programs of its README run in it twice, because the second run finds the memory of
-the first. The last environments are ``botwire[all]``, what the Dockerfile installs, and one in which
-pip upgrades the published botwire 0.2. Run ``hatch run build`` first. ``hatch run smoke NAME`` tries only one of them.
+the first. The last environments are ``botwire[all]``, what the Dockerfile installs, and one in
+which pip upgrades the published botwire 0.2. Run ``hatch run build`` first; ``hatch run smoke
+NAME`` tries only one of them.
 """
 
 from __future__ import annotations

@@ -124,10 +124,13 @@ async def _closed_with_loop(
     try:
         yield
     finally:
-        # A loop that just stops, as with nest_asyncio, leaves this to the garbage collector, which
-        # runs it in none.
-        with contextlib.suppress(ConfigurationError):
+        try:
             running_loop()
+        except ConfigurationError:
+            # A loop that just stops, as with nest_asyncio, leaves this to the garbage collector,
+            # which runs it in none.
+            pass
+        else:
             await close(client)
 
 
