@@ -8,11 +8,12 @@ names.
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
 _PROGRAM = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_NEEDS = re.compile(r"`pip install ([^`\"]+)`")
+_NEEDS = re.compile(r"`pip install ([^`]+)`")
 
 
 def programs(readme: Path) -> list[str]:
@@ -23,10 +24,11 @@ def programs(readme: Path) -> list[str]:
 def needs(readme: Path) -> list[str]:
     """Returns the requirements of a README's examples besides the package and its extra.
 
-    The README has a command that installs them, without quotes; the command for the package itself
-    has quotes.
+    They are in commands such as `pip install numpy`. What is installed as ``botwire[EXTRA]`` is the
+    package itself.
     """
-    return sorted({word for line in _NEEDS.findall(readme.read_text()) for word in line.split()})
+    words = {word for line in _NEEDS.findall(readme.read_text()) for word in shlex.split(line)}
+    return sorted(word for word in words if not word.startswith("botwire["))
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import environments
 import published
 import tested_releases
 from environments import DEFAULT, ROOT
+from readme_programs import needs
 from smoke_wheels import APART
 
 FOLDERS = published.folders()
@@ -130,6 +131,26 @@ def test_a_readme_names_the_releases_that_are_tested(package: Path) -> None:
         if requirement := requirements.get(name):
             assert all(map(requirement.specifier.contains, versions))
             assert check_floors.too_new([str(requirement)], {name: releases[0]}.__getitem__) == []
+
+
+def test_a_readme_installs_a_framework_by_the_extra_that_knows_its_releases(folder: Path) -> None:
+    """By its name pip takes the newest one, and replaces others with what that one needs."""
+    metadata = project(folder)
+    extras = metadata.get("optional-dependencies", {})
+    bounded = {Requirement(line).name for extra in extras.values() for line in extra}
+    wanted = [Requirement(word) for word in needs(folder / "README.md")]
+    assert not bounded & {one.name for one in wanted}
+    for one in wanted:
+        if one.name == metadata["name"]:
+            assert one.extras <= extras.keys()
+
+
+def test_what_a_readme_needs_is_in_its_commands(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        '`pip install "botwire[x]"`, `pip install b a`, `pip install "botwire-x[y]" a`, `pip list`'
+    )
+    assert needs(readme) == ["a", "b", "botwire-x[y]"]
 
 
 TOOLS = ("browser", "deploy", "docs", "peers")
