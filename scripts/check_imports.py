@@ -61,7 +61,7 @@ LAYERS = (
     ("operations",),
     ("record_operations", "store_operations", "exact_operations"),  # former names
     ("models", "wire", "places", "specs", "embedders", "messages"),
-    ("tool_calls", "content_blocks", "splitting"),
+    ("tool_calls", "content_blocks", "matching", "splitting"),
     ("engines.protocol", "engines.retry", "engines.loops", "engines.lanes"),
     ("engines.threaded", "engines.gathering", "engines.opening"),
     ("engines.sql",),

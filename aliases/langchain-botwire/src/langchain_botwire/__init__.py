@@ -5,6 +5,7 @@ from botwire_langchain import (
     BotWireCache,
     BotWireChatHistory,
     BotWireChatMessageHistory,
+    BotWireVectorStore,
 )
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "BotWireCache",
     "BotWireChatHistory",
     "BotWireChatMessageHistory",
+    "BotWireVectorStore",
 ]

@@ -19,6 +19,7 @@ from botwire import AsyncRecords, ConfigurationError, ConflictError, Match, Memo
 from botwire.arguments import check_type
 from botwire.client.encoding import encode_each
 from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.matching import Test, asearch_passing, search_passing
 from botwire.operations import RECORDS_PART, check_count
 from botwire.splitting import (
     awrite_records,
@@ -32,8 +33,6 @@ from botwire_llamaindex.place import PlacedStore
 from botwire_llamaindex.vector_files import SavedVectors
 
 _COLLECTION = "llamaindex"
-_PAGE = 200
-"""How many records to read at a time if a predicate skips some of them."""
 _TEXT_MODES = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
 
 
@@ -211,29 +210,14 @@ class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
             ConfigurationError: The store does not support the mode, or the query lacks what its
                 mode searches for.
         """
-        search, predicate, limit = _read(query)
-        found: list[Match] = []
-        offset, size = 0, limit if predicate is None else max(limit, _PAGE)
-        while len(found) < limit:
-            page = self._records().search(**search, limit=size, offset=offset)
-            found += [match for match in page if _passes(predicate, match.record)]
-            offset += len(page)
-            if len(page) < size:
-                break
-        return _result(found[:limit])
+        search, passes, limit = _read(query)
+        return _result(search_passing(partial(self._records().search, **search), passes, limit))
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Like `query`."""
-        search, predicate, limit = _read(query)
-        found: list[Match] = []
-        offset, size = 0, limit if predicate is None else max(limit, _PAGE)
-        while len(found) < limit:
-            page = await self._async_records().search(**search, limit=size, offset=offset)
-            found += [match for match in page if _passes(predicate, match.record)]
-            offset += len(page)
-            if len(page) < size:
-                break
-        return _result(found[:limit])
+        search, passes, limit = _read(query)
+        asked = partial(self._async_records().search, **search)
+        return _result(await asearch_passing(asked, passes, limit))
 
 
 def _of_document(ref_doc_id: object) -> dict[str, Any]:
@@ -259,7 +243,7 @@ def _passes(predicate: Predicate | None, record: Record) -> bool:
     return predicate is None or predicate(record.metadata)
 
 
-def _read(query: VectorStoreQuery) -> tuple[dict[str, Any], Predicate | None, int]:
+def _read(query: VectorStoreQuery) -> tuple[dict[str, Any], Test | None, int]:
     """Returns the arguments of a search, a further test for records, and how many to find."""
     check_type(query, VectorStoreQuery, "query")
     condition, predicate = to_filter(query.filters)
@@ -292,7 +276,8 @@ def _read(query: VectorStoreQuery) -> tuple[dict[str, Any], Predicate | None, in
         search["vector"] = _given(query.query_embedding, query, "query_embedding")
     if by_text:
         search["text"] = _given(query.query_str, query, "query_str")
-    return search, predicate, limit
+    passes = None if predicate is None else partial(_passes, predicate)
+    return search, passes, limit
 
 
 def _given(value: Any, query: VectorStoreQuery, name: str) -> Any:
