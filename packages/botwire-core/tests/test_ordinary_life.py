@@ -28,6 +28,7 @@ from botwire import (
     ConfigurationError,
     ConflictError,
     Memory,
+    ProtocolError,
     Record,
     ServerError,
     TransportError,
@@ -49,6 +50,7 @@ from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations import CheckStore, StatStore
 from botwire.operations.terms import Usage
 from botwire.places import find_place, without_password
+from conftest import read_url, running
 
 
 @pytest.fixture
@@ -438,6 +440,33 @@ def test_a_text_that_is_damaged_is_an_error_of_ours(path: Path) -> None:
     path.write_bytes(raw.replace(b"peanuts", b"pean\xff\xffs"))
     with pytest.raises(ServerError, match="is damaged"):
         Memory("n", engine=SQLiteEngine(path)).get("k")
+
+
+def test_a_value_that_is_no_longer_json_is_an_error_of_ours(path: Path) -> None:
+    """Of what is read itself, of what a filter reads, and of what a server sends."""
+    with Memory("n", url=f"sqlite:///{path}") as memory:
+        memory.set("k", ["damaged", 1])
+        memory.set("whole", 1)
+        memory.history("h").append(["damaged", 1])
+        memory.records("c").put([Record(id="r", text="text", metadata={"is": "damaged"})])
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b'"damaged"', b'"damaged '))
+
+    def check(memory: Memory) -> None:
+        for read in (
+            lambda: memory.get("k"),
+            lambda: memory.history("h").tail(1),
+            lambda: memory.records("c").list(),
+            lambda: memory.records("c").list(filter={"is": "damaged"}),
+        ):
+            with pytest.raises((ServerError, ProtocolError), match=r"damaged .*`botwire check`"):
+                read()
+        assert memory.get("whole") == 1
+
+    check(Memory("n", engine=SQLiteEngine(path)))
+    with running(path) as server:
+        check(Memory("n", url=read_url(server)))
+        server.terminate()
 
 
 def test_a_damaged_store_is_not_backed_up_in_silence(path: Path) -> None:

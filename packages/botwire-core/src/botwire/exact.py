@@ -11,7 +11,7 @@ import json
 import math
 from typing import Any
 
-from botwire.errors import NotJSONError
+from botwire.errors import NotJSONError, ServerError
 
 MAX_DEPTH = 200
 """Deepest nesting of lists and objects; far below the limit of any decoder's stack."""
@@ -81,10 +81,14 @@ class Json:
 
     @property
     def value(self) -> Any:
-        """The value as an object; the caller owns it."""
+        """The value as an object; the caller owns it.
+
+        Raises:
+            ServerError: It was damaged where it is stored.
+        """
         if self.held_text is None:
             return self._value
-        return decode(self.held_text)
+        return decode_stored(self.held_text)
 
     @property
     def is_object(self) -> bool:
@@ -156,6 +160,21 @@ def decode(text: str) -> Any:
     except ValueError:
         end = -1
     return value if end == len(text) else _decoder.decode(text)
+
+
+def decode_stored(text: str) -> Any:
+    """Decodes JSON that `encode` made and a store held since.
+
+    Raises:
+        ServerError: It is damaged.
+    """
+    try:
+        return decode(text)
+    except (ValueError, RecursionError) as error:
+        raise ServerError(
+            f"a value was damaged where it is stored, and is not JSON any more: {error} (`botwire "
+            "check` lists which)"
+        ) from None
 
 
 def _brackets(text: str) -> int:

@@ -16,7 +16,6 @@ after it.
 
 from __future__ import annotations
 
-import json
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from typing import Any
 
 from botwire import names, work
 from botwire.errors import ConfigurationError, TooComplexError
-from botwire.exact import Json
+from botwire.exact import Json, decode_stored
 
 Predicate = Callable[[Any], bool]
 """Returns whether a value matches."""
@@ -98,7 +97,7 @@ def decode_all(texts: Sequence[str]) -> Iterator[Any]:
         while end < len(texts) and end < start + _TOGETHER and size < _TOGETHER_BYTES:
             size += len(texts[end])
             end += 1
-        for value in json.loads("[" + ",".join(texts[start:end]) + "]"):
+        for value in decode_stored("[" + ",".join(texts[start:end]) + "]"):
             work.look()
             yield value
         start = end

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from botwire import names
 from botwire.errors import ConfigurationError
+from botwire.exact import decode_stored
 from botwire.operations.annotations import Checked, Rule
 
 _Part = Annotated[
@@ -129,5 +130,5 @@ def to_stored(author: Author | None) -> str | None:
 @functools.lru_cache(maxsize=1024)
 def from_stored(text: str) -> Author:
     """Returns the author that `to_stored` wrote."""
-    framework, agent, run, key = (json.loads(text) + [None] * 3)[:4]
+    framework, agent, run, key = (decode_stored(text) + [None] * 3)[:4]
     return Author(agent, framework, run, key)

@@ -13,7 +13,7 @@ from botwire.clock import now, to_datetime
 from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import BotWireError, ConfigurationError, ServerError
-from botwire.exact import Json
+from botwire.exact import Json, decode
 from botwire.names import SYSTEM_NAMESPACE, check_namespace
 from botwire.transfer.erasing import erase
 from botwire.transfer.pages import apply, read_pages
@@ -72,15 +72,15 @@ def _check_namespaces(
             yield f"{where}: {problem}"
         for line in read_namespace(engine, namespace, tally=tally, progress=progress):
             tally.count(line.kind, progress)
-            entry = line.entry
+            entry, held = line.entry, None
+            if isinstance(entry, (ops.KeyEntry, ops.HistoryItem)):
+                held = entry.value
+            elif isinstance(entry, ops.RecordEntry):
+                held = entry.metadata
             try:
-                if isinstance(entry, ops.KeyEntry) and not isinstance(entry.value, bytes):
-                    entry.value.value  # noqa: B018 - decodes it
-                elif isinstance(entry, ops.HistoryItem):
-                    entry.value.value  # noqa: B018
-                elif isinstance(entry, ops.RecordEntry):
-                    entry.metadata.value  # noqa: B018
-            except ValueError as error:
+                if isinstance(held, Json):
+                    decode(held.text)
+            except (ValueError, RecursionError) as error:
                 yield f"{where}: {line.kind} {entry[0]!r} is not JSON: {error}"
         yield from (f"{where}: {problem}" for problem in _check_words(engine, namespace))
 

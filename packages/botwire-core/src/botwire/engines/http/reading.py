@@ -78,6 +78,11 @@ def _explain(url: str, answer: Answer, size: int) -> BotWireError:
             f"with {found}. Redirects are not followed: use the server's own URL, and check "
             "whether a proxy or a login page of the network answered instead"
         )
+    if answer.status == 200 and answer.kind in (wire.APART, "application/json"):
+        return ProtocolError(
+            f"{url} answered {wire.BATCH_PATH} with JSON that cannot be read: a value may be "
+            "damaged where it is stored (`botwire check`, on the server's machine, lists which)"
+        )
     refuses = answer.status in _REFUSING
     hint = "; or a proxy or firewall in front of one refuses this client" if refuses else ""
     return ProtocolError(

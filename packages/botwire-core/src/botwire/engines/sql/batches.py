@@ -9,7 +9,6 @@ raises, the engine rolls back. Placeholders are ``?``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,6 +48,7 @@ from botwire.engines.sql.plans import Plan
 from botwire.engines.sql.steps import WAIT, Context, Statement, Steps, side_by_side
 from botwire.engines.sql.vector_cache import VectorCache
 from botwire.errors import InvalidRequestError
+from botwire.exact import decode_stored
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
 from botwire.operations.authors import from_stored, to_stored
 from botwire.operations.terms import AUDIT_LOG, BatchTerms, Usage
@@ -173,7 +173,7 @@ def write(
 
 def _recorded(batch: ops.Batch, answered: str) -> ops.Results:
     """Returns the results of a batch that was applied before, and is sent again."""
-    recorded = json.loads(answered)
+    recorded = decode_stored(answered)
     if batch.digest not in (None, recorded.get("digest", batch.digest)):
         raise InvalidRequestError(
             f"the id {batch.idempotency_id!r:.80} was used by another request: a request that "

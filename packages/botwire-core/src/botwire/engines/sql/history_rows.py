@@ -15,7 +15,7 @@ from botwire import operations as ops
 from botwire.engines.sql import past_rows, sizes, tables
 from botwire.engines.sql.steps import Context, Statement, Steps, count_in, sum_of
 from botwire.engines.sql.tables import IN_HISTORY
-from botwire.exact import Json
+from botwire.exact import Json, decode_stored
 from botwire.names import from_bytes, to_bytes
 
 EXISTS = "(size + archived > 0 OR metadata IS NOT NULL)"
@@ -77,7 +77,7 @@ class Stat(NamedTuple):
         """The ranges that the history shares with others, the last items first."""
         if self.base is None:
             return []
-        return [Shared(to_bytes(name), *rest) for name, *rest in json.loads(self.base)]
+        return [Shared(to_bytes(name), *rest) for name, *rest in decode_stored(self.base)]
 
     def sharing(self, shared: Iterable[Shared]) -> Stat:
         """Returns this row, sharing these ranges."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.plans import SelectedRecord
 from botwire.engines.sql.steps import Context, Statement, Steps, marks
 from botwire.engines.sql.tables import LIVE_RECORDS
+from botwire.exact import decode_stored
 from botwire.names import from_bytes, prefix_end, to_bytes
 
 _PAGE = 500  # records read at a time if SQL cannot apply a filter
@@ -57,7 +57,7 @@ def tester(where: ops.Selection) -> Passing | None:
 
     def passing(rows: Sequence[Any]) -> list[Any]:
         if tags is not None:
-            rows = [row for row in rows if not tags.isdisjoint(json.loads(row[-2]))]
+            rows = [row for row in rows if not tags.isdisjoint(decode_stored(row[-2]))]
         if condition is None:
             return list(rows)
         return [
@@ -213,7 +213,7 @@ def _list_tags(context: Context, op: ops.ListTags) -> Steps[tuple[ops.TagCount, 
         rows = [(row.tags, 1) for row in found]
     counts: dict[str, int] = {}
     for text, count in rows:
-        for tag in json.loads(text):
+        for tag in decode_stored(text):
             counts[tag] = counts.get(tag, 0) + count
     return tuple([ops.TagCount(tag, counts[tag]) for tag in sorted(counts)])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from botwire.engines.sql.plans import Reindexing
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
 from botwire.engines.sql.tables import IN_COLLECTION, LIVE_RECORDS
 from botwire.errors import ConflictError
-from botwire.exact import Json
+from botwire.exact import Json, decode_stored
 from botwire.names import from_bytes, to_bytes
 
 
@@ -235,7 +234,7 @@ def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
     patched = []
     author = context.author
     for id, old, old_author, size in found:
-        new = Json.of({**json.loads(old), **patch}, "the metadata")
+        new = Json.of({**decode_stored(old), **patch}, "the metadata")
         ops.check_metadata(new)
         patched.append((id, size - len(old) - old_author + len(author or ""), new.text))
     renewed, values = "", [revision, context.now]

@@ -9,7 +9,7 @@ from typing import Any
 from botwire import operations as ops
 from botwire.engines.sql import sizes
 from botwire.engines.sql.steps import Statement
-from botwire.exact import Json
+from botwire.exact import Json, decode_stored
 from botwire.names import from_bytes, to_bytes
 from botwire.operations.authors import from_stored
 from botwire.vectors import Vector
@@ -200,7 +200,7 @@ def record_entry(row: Row) -> ops.RecordEntry:
         from_bytes(id),
         from_bytes(text),
         Json.from_text(metadata),
-        tuple(json.loads(tags)),
+        tuple(decode_stored(tags)),
         from_bytes(path),
         None if embedding is None else Vector.stored(embedding),
         *rest,

@@ -8,12 +8,12 @@ write, and the cost of following a write depends on the size of the write, not o
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botwire import filters, scopes
 from botwire.errors import ConfigurationError
+from botwire.exact import decode_stored
 from botwire.names import from_bytes, to_bytes
 from botwire.operations import Selection
 
@@ -201,7 +201,7 @@ class Snapshot:
             mask &= np.array(wanted, np.bool_)[self._scopes[:end]]
         if where.tags is not None:
             tags = set(where.tags)
-            wanted = [not tags.isdisjoint(json.loads(text)) for text in self._tags_texts]
+            wanted = [not tags.isdisjoint(decode_stored(text)) for text in self._tags_texts]
             mask &= np.array(wanted, np.bool_)[self._tags[:end]]
         if where.created_after is not None:
             mask &= self._created[:end] > where.created_after
