@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,14 @@ def test_what_is_saved_is_found_by_another(place_url: str, namespace: str) -> No
     assert other.search(["cat"], limit=0) == []
     other.reset()
     assert make(namespace, place_url).search(["cat"], score_threshold=0.0) == []
+
+
+def test_copies_find_the_same(place_url: str, namespace: str) -> None:
+    storage = make(namespace, place_url)
+    storage.save(FACTS)
+    pickled = pickle.loads(pickle.dumps(storage))
+    for again in (storage.model_copy(deep=True), copy.deepcopy(storage), pickled):
+        assert len(again.search(["cat"], score_threshold=0.0)) == len(FACTS)
 
 
 async def test_awaited_it_is_the_same(place_url: str, namespace: str) -> None:

@@ -35,6 +35,10 @@ class Failures:
         self._first: BotWireError | None = None
         self._kickoff: Any = None
 
+    def __reduce__(self) -> tuple[type[Failures], tuple[str, str]]:
+        """Returns what copies consist of; the failures stay with this object."""
+        return type(self), (self._name, self._what)
+
     def take(self, *, of_any_kickoff: bool = False) -> BotWireError | None:
         """Returns the first failure of the current kickoff and forgets it.
 

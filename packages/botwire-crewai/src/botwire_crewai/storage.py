@@ -151,13 +151,6 @@ class BotWireStorage:
     def __deepcopy__(self, memo: dict[int, Any]) -> BotWireStorage:
         return self
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: part for name, part in self.__dict__.items() if name != "_failures"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._failures = Failures(self._tenancy.label)
-
     # --- writing ----------------------------------------------------------------------------
 
     def save(self, records: list[MemoryRecord]) -> None:
