@@ -332,6 +332,30 @@ def test_what_cannot_be_reached_or_opened_says_so_and_shows_no_secret(
     assert "s3cret" not in "".join(capfd.readouterr())
 
 
+def test_an_export_replaces_no_pipe_no_link_and_no_store(tmp_path: Path) -> None:
+    store = tmp_path / "memory.db"
+    own = ["--url", f"sqlite:///{store}"]
+    fill(own[1])
+    whole = Ran("export", "-", *own).lines[1:]  # the first line says when
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)) as reader:
+        assert Ran("export", str(pipe), *own).code == 0
+        assert [json.loads(line) for line in reader][1:] == whole
+    assert pipe.is_fifo()
+    link, target = tmp_path / "latest.ndjson", tmp_path / "monday.ndjson"
+    link.symlink_to(target)
+    assert Ran("export", str(link), *own).code == 0
+    assert Ran("export", str(link), "--force", *own).code == 0
+    assert link.is_symlink()
+    assert [json.loads(line) for line in target.read_text().splitlines()][1:] == whole
+    ran = Ran("export", str(store), "--force", *own)
+    assert (ran.code, ran.err) == (
+        2, f"botwire: {store} is a SQLite database: choose another file\n"
+    )  # fmt: skip
+    assert Ran("export", "-", *own).lines[1:] == whole
+
+
 def test_an_export_is_a_whole_file_or_none(url: str, tmp_path: Path) -> None:
     fill(url)
     target = tmp_path / "all.ndjson.gz"

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import gzip
 import itertools
+import os
 import sys
 import zlib
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from botwire.operations import CONFLICTS, OVERWRITE, REFUSE
 from botwire.transfer.copying import ONLY_SECOND, compare_policies
 
 _SHOWN = 20  # most differences to print
+_SQLITE = b"SQLite format 3\0"  # how its files begin
 
 
 def add_commands(commands: Any) -> None:
@@ -104,19 +106,23 @@ def _new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
     if name == "-":
         yield sys.stdout.buffer
         return
-    target = Path(name)
-    if target.exists() and not force:
-        raise ConfigurationError(f"{target} already exists: choose another file, or use --force")
+    if Path(name).exists() and not Path(name).is_file():  # a device or a pipe, which stays one
+        with Path(name).open("wb") as raw, _packed(raw, name) as file:
+            yield file
+        return
+    target = Path(os.path.realpath(name))  # the target of a link, which stays
+    if target.exists():
+        if not force:
+            raise ConfigurationError(f"{name} already exists: choose another file, or use --force")
+        with target.open("rb") as old:
+            if old.read(len(_SQLITE)) == _SQLITE:
+                raise ConfigurationError(f"{name} is a SQLite database: choose another file")
     partial = target.with_name(target.name + ".partial")
     try:
         partial.unlink(missing_ok=True)
         make_private(partial)
-        with partial.open("wb") as raw:
-            if name.endswith(".gz"):
-                with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
-                    yield cast(IO[bytes], packed)
-            else:
-                yield raw
+        with partial.open("wb") as raw, _packed(raw, name) as file:
+            yield file
         partial.replace(target)
     except OSError as error:
         if error.filename in (None, str(partial)):  # a failed write does not name its file
@@ -124,6 +130,16 @@ def _new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _packed(raw: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """Compresses what is written, if the name says so."""
+    if name.endswith(".gz"):
+        with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
+            yield cast(IO[bytes], packed)
+    else:
+        yield raw
 
 
 def _import(options: argparse.Namespace) -> int:
