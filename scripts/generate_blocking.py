@@ -37,6 +37,7 @@ SUBSTITUTIONS = [
         (r"\basyncio\.sleep\b", "time.sleep"),
         (r"^import asyncio\n", "import time\n"),
         (r"\bopen_async_engine\b", "open_engine"),
+        (r"\bcheck_async_engine\b", "check_engine"),
         (r"\b_async\b", "_sync"),
         (r"The memory client, asynchronous", "The memory client, blocking"),
     )

@@ -13,6 +13,8 @@ from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.arguments import check_mapping, check_seconds, check_type
 from botwire.client.encoding import encode_pairs
 from botwire.embedders import check_embedder
+from botwire.engines.sqlite import MEMORY, AsyncSQLiteEngine, SQLiteEngine
+from botwire.retention import Retention
 
 
 class Team: ...
@@ -78,6 +80,11 @@ CALLS: dict[str, Callable[[], Any]] = {
     "text must be a string": lambda: Memory("n", url="sqlite://").records().recall(None),  # type: ignore[arg-type]
     "limit must be at least 0": lambda: Memory("n", url="sqlite://").records().recall(limit=-1),
     "place must be a Place": lambda: Memory("n", place="sqlite://"),  # type: ignore[arg-type]
+    "engine must be an Engine": lambda: Memory("n", engine=SQLiteEngine),  # type: ignore[arg-type]
+    "apply, sweep and close": lambda: Memory("n", engine=AsyncSQLiteEngine(MEMORY)),  # type: ignore[arg-type]
+    "engine must be an AsyncEngine": lambda: AsyncMemory("n", engine="sqlite://"),  # type: ignore[arg-type]
+    "an Engine .*, not 'sqlite://'": lambda: Retention(engine="sqlite://"),  # type: ignore[arg-type]
+    "apply, sweep and aclose": lambda: AsyncMemory("n", engine=SQLiteEngine(MEMORY)),  # type: ignore[arg-type]
     "would never be applied": lambda: Memory("n", url="sqlite://").transaction().set("k", 1),
 }
 

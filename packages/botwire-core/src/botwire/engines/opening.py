@@ -21,6 +21,7 @@ from botwire.engines.gathering import GatheringEngine
 from botwire.engines.protocol import AsyncEngine, Engine
 from botwire.engines.threaded import ThreadedEngine
 from botwire.errors import ConfigurationError
+from botwire.names import shown
 from botwire.places import ENGINES, Place, known_schemes
 
 
@@ -99,6 +100,26 @@ def open_async_engine(place: Place) -> AsyncEngine:
     if scheme.open_async is None:
         return ThreadedEngine(scheme.open(place))
     return scheme.open_async(place)
+
+
+def check_engine(engine: Engine) -> Engine:
+    """Returns an engine that a caller gave; raises `ConfigurationError` if it is none."""
+    _check(engine, "an Engine", other="aclose", own="close")
+    return engine
+
+
+def check_async_engine(engine: AsyncEngine) -> AsyncEngine:
+    """Returns an engine that a caller gave; raises `ConfigurationError` if it is none."""
+    _check(engine, "an AsyncEngine", other="close", own="aclose")
+    return engine
+
+
+def _check(engine: object, kind: str, *, other: str, own: str) -> None:
+    is_other = hasattr(engine, other) and not hasattr(engine, own)
+    if is_other or isinstance(engine, type) or not hasattr(engine, "apply"):
+        raise ConfigurationError(
+            f"engine must be {kind} (with the methods apply, sweep and {own}), not {shown(engine)}"
+        )
 
 
 @functools.lru_cache(maxsize=64)

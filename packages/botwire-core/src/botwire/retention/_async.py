@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from botwire import operations as ops
 from botwire.client._async.calls import AsyncCalls
-from botwire.engines.opening import open_async_engine
+from botwire.engines.opening import check_async_engine, open_async_engine
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import NotFoundError, PermissionDeniedError
 from botwire.names import SYSTEM_NAMESPACE, matches
@@ -41,7 +41,11 @@ class AsyncRetention:
         engine: AsyncEngine | None = None,
     ) -> None:
         self._owns_engine = engine is None
-        self._engine = engine or open_async_engine(find_place(url, api_key, timeout))
+        self._engine: AsyncEngine = (
+            open_async_engine(find_place(url, api_key, timeout))
+            if engine is None
+            else check_async_engine(engine)
+        )
         self._author = read_author(author)
 
     def _calls(self, namespace: str = SYSTEM_NAMESPACE) -> AsyncCalls:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from botwire import operations as ops
 from botwire.client._sync.calls import Calls
-from botwire.engines.opening import open_engine
+from botwire.engines.opening import check_engine, open_engine
 from botwire.engines.protocol import Engine
 from botwire.errors import NotFoundError, PermissionDeniedError
 from botwire.names import SYSTEM_NAMESPACE, matches
@@ -42,7 +42,11 @@ class Retention:
         engine: Engine | None = None,
     ) -> None:
         self._owns_engine = engine is None
-        self._engine = engine or open_engine(find_place(url, api_key, timeout))
+        self._engine: Engine = (
+            open_engine(find_place(url, api_key, timeout))
+            if engine is None
+            else check_engine(engine)
+        )
         self._author = read_author(author)
 
     def _calls(self, namespace: str = SYSTEM_NAMESPACE) -> Calls:

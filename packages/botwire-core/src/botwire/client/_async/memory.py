@@ -32,7 +32,7 @@ from botwire.client.operators import AsyncMemoryOperators
 from botwire.embedders import AsyncTextEmbedder, Embedder
 from botwire.engines import retry
 from botwire.engines.loops import AsyncTurns
-from botwire.engines.opening import open_async_engine
+from botwire.engines.opening import check_async_engine, open_async_engine
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError, ConflictError
 from botwire.models import Change, Entry, HistoryInfo, Recall, plain
@@ -91,7 +91,11 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
         if place is not None:
             check_type(place, Place, "place")
         self.place = place
-        self.engine: AsyncEngine = engine or open_async_engine(place or find_place())
+        self.engine: AsyncEngine = (
+            open_async_engine(place or find_place())
+            if engine is None
+            else check_async_engine(engine)
+        )
         self._calls = AsyncCalls(self.engine, self.namespace, self.author)
         self._embedder = None if embed is None else AsyncTextEmbedder(embed)
 

@@ -33,7 +33,7 @@ from botwire.client.operators import MemoryOperators
 from botwire.embedders import Embedder, TextEmbedder
 from botwire.engines import retry
 from botwire.engines.loops import Turns
-from botwire.engines.opening import open_engine
+from botwire.engines.opening import check_engine, open_engine
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError, ConflictError
 from botwire.models import Change, Entry, HistoryInfo, Recall, plain
@@ -92,7 +92,9 @@ class Memory(MemoryPast, MemoryOperators):
         if place is not None:
             check_type(place, Place, "place")
         self.place = place
-        self.engine: Engine = engine or open_engine(place or find_place())
+        self.engine: Engine = (
+            open_engine(place or find_place()) if engine is None else check_engine(engine)
+        )
         self._calls = Calls(self.engine, self.namespace, self.author)
         self._embedder = None if embed is None else TextEmbedder(embed)
 
