@@ -346,7 +346,7 @@ async def test_a_fork_begins_with_the_same_items(memory: Any) -> None:
     await chat.extend(["a", "b", "c", "d"], ids=["1", None, "3", None])
     await chat.set_metadata({"title": "t"})
     await chat.archive(1)
-    assert (await chat.fork("fork", up_to=3)).name == "fork"
+    assert (await chat.fork("fork", 3)).name == "fork"
     fork = memory.history("fork")
     assert await fork.read(archived=True) == (await chat.read(archived=True))[:3]
     assert (await fork.info())[1:4] == (2, 1, 3)

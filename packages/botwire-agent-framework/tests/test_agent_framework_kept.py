@@ -22,8 +22,8 @@ from botwire_agent_framework import (
     BotWireCheckpointStorage,
     BotWireContextProvider,
     BotWireHistoryProvider,
+    BotWireSessionStore,
 )
-from botwire_agent_framework.sessions import BotWireSessionStore
 from tests.scripted_agent import ScriptedClient
 
 

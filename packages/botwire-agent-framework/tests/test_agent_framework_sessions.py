@@ -31,7 +31,7 @@ from botwire import (
     TransportError,
 )
 from botwire.messages import UnreadableItemError
-from botwire_agent_framework.sessions import BotWireSessionStore
+from botwire_agent_framework import BotWireSessionStore
 from tests.scripted_agent import ScriptedClient
 from tests.waiting import until
 from tests.zygote import Zygote
@@ -230,7 +230,7 @@ async def test_of_two_first_turns_at_once_one_is_told(any_url: str, namespace: s
 ASK = """
 import asyncio, os, signal, sys
 from agent_framework import Agent, AgentSession, InMemoryHistoryProvider, tool
-from botwire_agent_framework.sessions import BotWireSessionStore
+from botwire_agent_framework import BotWireSessionStore
 from tests.scripted_agent import ScriptedClient, call
 
 @tool(approval_mode="always_require")

@@ -1,7 +1,7 @@
 """Agent Framework's session store: the state that an agent keeps between runs.
 
-The package does not import this module, because ``SessionStore`` is experimental and Agent
-Framework warns about it once when it is used.
+The package imports this module late, because ``SessionStore`` is experimental and Agent Framework
+warns about it once when it is used.
 """
 
 from __future__ import annotations

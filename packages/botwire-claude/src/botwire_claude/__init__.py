@@ -5,7 +5,7 @@ The two need different distributions, so each name is imported when it is first 
 
 from typing import TYPE_CHECKING
 
-from botwire.extras import from_extras
+from botwire.lazy import lazy_names
 
 if TYPE_CHECKING:
     from botwire_claude.sessions import BotWireSessionStore
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BotWireAsyncMemoryTool", "BotWireMemoryTool", "BotWireSessionStore"]
 
-__getattr__ = from_extras(
+__getattr__ = lazy_names(
     __name__,
     {
         "BotWireAsyncMemoryTool": ("botwire_claude.tool", "tool"),

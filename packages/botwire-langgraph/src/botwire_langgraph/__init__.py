@@ -5,7 +5,7 @@
 
 from typing import TYPE_CHECKING
 
-from botwire.extras import from_extras
+from botwire.lazy import lazy_names
 from botwire_langgraph.cache import BotWireCache
 from botwire_langgraph.errors import ConcurrentRunError, ThreadDeletedError
 from botwire_langgraph.pruning import ThreadInfo
@@ -25,4 +25,4 @@ __all__ = [
     "ThreadInfo",
 ]
 
-__getattr__ = from_extras(__name__, {"BotWireBackend": ("botwire_langgraph.backend", "deepagents")})
+__getattr__ = lazy_names(__name__, {"BotWireBackend": ("botwire_langgraph.backend", "deepagents")})

@@ -4,18 +4,13 @@
 The hooks of Claude Code run without it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from botwire.lazy import lazy_names
 
 if TYPE_CHECKING:
     from botwire_mcp.server import create_server
 
 __all__ = ["create_server"]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports the server when its name is first used."""
-    if name != "create_server":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from botwire_mcp.server import create_server  # noqa: PLC0415 - slow to import
-
-    return create_server
+__getattr__ = lazy_names(__name__, {"create_server": ("botwire_mcp.server", None)})

@@ -5,7 +5,7 @@ The harness is another distribution, so `BotWireMemoryStore` is imported when it
 
 from typing import TYPE_CHECKING
 
-from botwire.extras import from_extras
+from botwire.lazy import lazy_names
 from botwire_pydantic_ai.conversations import BotWireConversationStore
 
 if TYPE_CHECKING:
@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BotWireConversationStore", "BotWireMemoryStore"]
 
-__getattr__ = from_extras(
+__getattr__ = lazy_names(
     __name__, {"BotWireMemoryStore": ("botwire_pydantic_ai.memory_store", "harness")}
 )

@@ -121,7 +121,7 @@ class AsyncHistory(AsyncHistoryOperators):
         return list(await self._calls.apply(operation))
 
     async def update(
-        self, seq_or_id: int | str, value: Any, *, if_value_version: int | None = None
+        self, seq_or_id: int | str, value: Any, if_value_version: int | None = None
     ) -> int:
         """Replaces the value of an item in place: it keeps its number, id and time.
 
@@ -160,7 +160,7 @@ class AsyncHistory(AsyncHistoryOperators):
             versions += [ItemVersion.of(version) for version in page.versions]
         return versions
 
-    async def fork(self, name: str, *, up_to: int | None = None) -> Self:
+    async def fork(self, name: str, up_to: int | None = None) -> Self:
         """Returns a new history that begins with the items of this one.
 
         The items keep their numbers, ids and times. Later changes to one of the two do not affect

@@ -188,9 +188,7 @@ class TransactionHistory:
             ops.ReplaceHistory(self.name, encode_items(values), encode_ids(ids), if_last, self._ttl)
         )
 
-    def update(
-        self, seq_or_id: int | str, value: Any, *, if_value_version: int | None = None
-    ) -> None:
+    def update(self, seq_or_id: int | str, value: Any, if_value_version: int | None = None) -> None:
         """Replaces the value of an item; see `AsyncHistory.update`."""
         seq, id = encode_item_name(seq_or_id)
         self._add(ops.UpdateItem(self.name, Json.of(value), seq, id, if_value_version, self._ttl))

@@ -121,9 +121,7 @@ class History(HistoryOperators):
         )
         return list(self._calls.apply(operation))
 
-    def update(
-        self, seq_or_id: int | str, value: Any, *, if_value_version: int | None = None
-    ) -> int:
+    def update(self, seq_or_id: int | str, value: Any, if_value_version: int | None = None) -> int:
         """Replaces the value of an item in place: it keeps its number, id and time.
 
         Args:
@@ -159,7 +157,7 @@ class History(HistoryOperators):
             versions += [ItemVersion.of(version) for version in page.versions]
         return versions
 
-    def fork(self, name: str, *, up_to: int | None = None) -> Self:
+    def fork(self, name: str, up_to: int | None = None) -> Self:
         """Returns a new history that begins with the items of this one.
 
         The items keep their numbers, ids and times. Later changes to one of the two do not affect

@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used, since an extra brings the rest."""
+"""Names of a package that are imported when they are first used."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import Any
 from botwire.errors import ConfigurationError
 
 
-def from_extras(package: str, homes: Mapping[str, tuple[str, str]]) -> Callable[[str], Any]:
-    """Returns the ``__getattr__`` of a package, which says what to install if an import fails.
+def lazy_names(package: str, homes: Mapping[str, tuple[str, str | None]]) -> Callable[[str], Any]:
+    """Returns the ``__getattr__`` of a package (PEP 562).
+
+    It is for a name that an extra brings, that is slow to import, or whose import warns.
 
     Args:
         package: The package's name.
-        homes: For each name, the module that defines it and the extra that this module needs.
+        homes: For each name, the module that defines it and the extra that this module needs, or
+            None if it needs none.
 
     Returns:
-        A function that imports a name. It raises `ConfigurationError` if a distribution that the
-        name needs is not installed.
+        A function that imports a name. It raises `ConfigurationError`, which says what to install,
+        if an extra is missing.
     """
 
     def __getattr__(name: str) -> Any:  # noqa: N807 - the name in a traceback
@@ -28,6 +31,8 @@ def from_extras(package: str, homes: Mapping[str, tuple[str, str]]) -> Callable[
         try:
             return getattr(import_module(module), name)
         except ModuleNotFoundError as error:
+            if extra is None:
+                raise
             raise ConfigurationError(
                 f"{name} needs {error.name}, which is not installed: "
                 f'pip install "{package.replace("_", "-")}[{extra}]"'
