@@ -53,7 +53,7 @@ LAYERS = (
         "files",
         "framing",
         "programs",
-        "extras",
+        "lazy",
         "list_parts",
         "garbage",
     ),
