@@ -18,6 +18,7 @@ import pytest
 
 from botwire import Author, Memory, Record
 from botwire.cli import main
+from botwire.files import unfinished
 from conftest import read_url, start_server
 from tests.conftest import SHARED
 
@@ -354,6 +355,25 @@ def test_an_export_replaces_no_pipe_no_link_and_no_store(tmp_path: Path) -> None
         2, f"botwire: {store} is a SQLite database: choose another file\n"
     )  # fmt: skip
     assert Ran("export", "-", *own).lines[1:] == whole
+
+
+@pytest.mark.parametrize("command", ["export", "backup"])
+def test_two_programs_do_not_write_one_file_at_once(command: str, tmp_path: Path) -> None:
+    """Otherwise the first to finish gives its name to the half file of the other."""
+    own = ["--url", f"sqlite:///{tmp_path / 'memory.db'}"]
+    fill(own[1])
+    target = tmp_path / "nightly"
+    partial = target.with_name("nightly.partial")
+    with unfinished(target) as lent:
+        lent.write_bytes(b"half")
+        ran = Ran(command, str(target), *own)
+        assert (ran.code, f"{target} is being written by another program" in ran.err) == (2, True)
+        assert partial.read_bytes() == b"half"
+        assert not target.exists()
+    partial.write_bytes(b"left by a program that was killed")
+    assert Ran(command, str(target), *own).code == 0
+    assert target.exists()
+    assert not partial.exists()
 
 
 def test_an_export_is_a_whole_file_or_none(url: str, tmp_path: Path) -> None:

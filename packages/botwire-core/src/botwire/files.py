@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
-if sys.platform == "darwin":
+if sys.platform != "win32":
     import fcntl
+
+from botwire.errors import ConfigurationError
 
 _OWNER_ONLY = 0o600
 
@@ -39,6 +43,60 @@ def make_private(path: str | os.PathLike[str]) -> None:
                 os.fchown(descriptor, folder.st_uid, folder.st_gid)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def unfinished(target: Path) -> Iterator[Path]:
+    """Lends the name under which a file is written until it is complete.
+
+    The file is empty and private, and what a killed program left of it is gone. It is deleted in
+    the end, unless it was renamed.
+
+    Args:
+        target: The name that it gets then.
+
+    Raises:
+        ConfigurationError: Another program is writing it (not noticed on Windows).
+        OSError: It cannot be created.
+    """
+    partial = target.with_name(target.name + ".partial")
+    if sys.platform == "win32":  # which renames no file that is open
+        make_private(partial)
+        lock = None
+    else:
+        lock = _lock(partial, target)
+    try:
+        partial.with_name(f"{partial.name}-journal").unlink(missing_ok=True)
+        os.truncate(partial, 0)
+        yield partial
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            if lock is None or os.path.samestat(partial.stat(), os.fstat(lock.fileno())):
+                partial.unlink()
+        if lock is not None:
+            lock.close()
+
+
+if sys.platform != "win32":
+
+    def _lock(partial: Path, target: Path) -> IO[bytes]:
+        while True:
+            make_private(partial)
+            # The file is missing, or another one, if the other program has just finished.
+            with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as opened:
+                lock = opened.enter_context(partial.open("r+b"))
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise ConfigurationError(
+                        f"{target} is being written by another program: wait for it, or choose "
+                        "another file"
+                    ) from None
+                except OSError:  # a file system without locks
+                    pass
+                if os.path.samestat(partial.stat(), os.fstat(lock.fileno())):
+                    opened.pop_all()
+                    return lock
 
 
 def sync(file_descriptor: int) -> None:

@@ -28,7 +28,7 @@ from botwire.cli.options import (
 from botwire.cli.output import ProgressLine, count_of, print_json, say
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError
-from botwire.files import make_private
+from botwire.files import unfinished
 from botwire.operations import CONFLICTS, OVERWRITE, REFUSE
 from botwire.transfer.copying import ONLY_SECOND, compare_policies
 
@@ -117,19 +117,15 @@ def _new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
         with target.open("rb") as old:
             if old.read(len(_SQLITE)) == _SQLITE:
                 raise ConfigurationError(f"{name} is a SQLite database: choose another file")
-    partial = target.with_name(target.name + ".partial")
     try:
-        partial.unlink(missing_ok=True)
-        make_private(partial)
-        with partial.open("wb") as raw, _packed(raw, name) as file:
-            yield file
-        partial.replace(target)
+        with unfinished(target) as partial:
+            with partial.open("wb") as raw, _packed(raw, name) as file:
+                yield file
+            partial.replace(target)
     except OSError as error:
-        if error.filename in (None, str(partial)):  # a failed write does not name its file
+        if error.filename in (None, f"{target}.partial"):  # a failed write does not name its file
             error.filename = name
         raise
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

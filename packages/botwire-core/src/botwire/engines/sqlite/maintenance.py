@@ -12,7 +12,7 @@ from botwire import operations as ops
 from botwire.engines.sql import checks, migrations
 from botwire.engines.sqlite import waiting
 from botwire.errors import ConfigurationError, ServerError
-from botwire.files import make_private, sqlite_uri, sync
+from botwire.files import sqlite_uri, sync, unfinished
 from botwire.operations import AnyOperation
 
 BACKUP_ID = 0x4257424B
@@ -71,29 +71,27 @@ def backup(
     """
     if target.exists():
         raise ConfigurationError(f"{target} already exists: choose another file")
-    partial = target.with_name(target.name + ".partial")
     try:
-        partial.unlink(missing_ok=True)
-        make_private(partial)
-        # The transaction pins a snapshot; without it, each write would restart the backup.
-        connection.execute("BEGIN")
-        try:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            _copy(connection, partial, progress)
-        finally:
-            connection.execute("ROLLBACK")
-        _catch_up(connection)
-        with contextlib.closing(sqlite3.connect(partial)) as copy:
-            problems = _check_file(copy)
-            copy.execute(f"PRAGMA application_id={BACKUP_ID}")
-        if problems:
-            raise ServerError(
-                f"the store is damaged, so {target} was not written: {problems[0]} (botwire check "
-                "lists all problems; botwire export saves what can still be read)"
-            )
-        with partial.open("r+b") as file:
-            sync(file.fileno())
-        partial.rename(target)
+        with unfinished(target) as partial:
+            # The transaction pins a snapshot; without it, each write would restart the backup.
+            connection.execute("BEGIN")
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                _copy(connection, partial, progress)
+            finally:
+                connection.execute("ROLLBACK")
+            _catch_up(connection)
+            with contextlib.closing(sqlite3.connect(partial)) as copy:
+                problems = _check_file(copy)
+                copy.execute(f"PRAGMA application_id={BACKUP_ID}")
+            if problems:
+                raise ServerError(
+                    f"the store is damaged, so {target} was not written: {problems[0]} (botwire "
+                    "check lists all problems; botwire export saves what can still be read)"
+                )
+            with partial.open("r+b") as file:
+                sync(file.fileno())
+            partial.rename(target)
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from error
     except sqlite3.Error as error:
@@ -101,9 +99,6 @@ def backup(
             raise
         # Nothing else is written to, so this is about the copy and not about the store.
         raise ConfigurationError(f"{target} cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-        partial.with_name(f"{partial.name}-journal").unlink(missing_ok=True)
 
 
 def _copy(
