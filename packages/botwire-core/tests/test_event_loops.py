@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -62,3 +63,18 @@ def test_a_loop_that_just_stops_is_no_error(monkeypatch: pytest.MonkeyPatch) -> 
     del clients
     gc.collect()
     assert failures == closed == []
+
+
+def test_a_loop_ends_while_its_pool_connects_to_postgres() -> None:
+    """psycopg's worker outlives its cancellation then, and `asyncio.run` waits for every task."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        memory = AsyncMemory("n", url=f"postgresql://127.0.0.1:{silent.getsockname()[1]}/x")
+
+        async def leave() -> socket.socket:
+            call = asyncio.ensure_future(memory.get("k"))
+            connection, _ = await asyncio.get_running_loop().sock_accept(silent)
+            call.cancel()
+            return connection
+
+        asyncio.run(leave()).close()

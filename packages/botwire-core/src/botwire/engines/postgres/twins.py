@@ -57,6 +57,42 @@ class Sender:
         return _send(steps, rows)
 
 
+class AsyncTasks:
+    """The queue of a pool's worker, which ends the worker if it was cancelled.
+
+    psycopg's worker survives being cancelled while it connects: it logs that as an error and waits
+    for the next task. `asyncio.run` would then wait for it for ever.
+
+    Args:
+        queue: The pool's own queue.
+    """
+
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+
+    async def get(self) -> Any:
+        """Returns the next task."""
+        worker = asyncio.current_task()
+        if worker is not None and worker.cancelling():
+            raise asyncio.CancelledError
+        return await self._queue.get()
+
+
+class Tasks:
+    """The blocking twin: nobody cancels a thread.
+
+    Args:
+        queue: The pool's own queue.
+    """
+
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+
+    def get(self) -> Any:
+        """Returns the next task."""
+        return self._queue.get()
+
+
 class AsyncGate:
     """Limits how many blocks run at a time.
 

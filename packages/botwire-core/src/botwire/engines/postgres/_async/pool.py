@@ -19,7 +19,7 @@ from psycopg import errors as pg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from botwire.engines.postgres.refusals import Refusal
-from botwire.engines.postgres.twins import AsyncGate
+from botwire.engines.postgres.twins import AsyncGate, AsyncTasks
 from botwire.engines.retry import PROBE
 from botwire.errors import ConfigurationError
 from botwire.places import without_password
@@ -153,6 +153,12 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
         """Whether it was closed; psycopg's pools cannot be opened again."""
         self.long_reads = AsyncGate(_LONG_READS)
         """Limits long reads, which leaves connections for writes and short reads."""
+
+    @classmethod
+    async def worker(cls, q: Any) -> None:
+        """Connects, and puts connections back, until it is told to stop or cancelled."""
+        tasks: Any = AsyncTasks(q)
+        await super().worker(tasks)
 
     @asynccontextmanager
     async def lend(self, seconds: float) -> AsyncIterator[psycopg.AsyncConnection[Any]]:

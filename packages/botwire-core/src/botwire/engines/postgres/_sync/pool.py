@@ -20,7 +20,7 @@ from psycopg import errors as pg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from botwire.engines.postgres.refusals import Refusal
-from botwire.engines.postgres.twins import Gate
+from botwire.engines.postgres.twins import Gate, Tasks
 from botwire.engines.retry import PROBE
 from botwire.errors import ConfigurationError
 from botwire.places import without_password
@@ -154,6 +154,12 @@ class PostgresPool(ConnectionPool[psycopg.Connection[Any]]):
         """Whether it was closed; psycopg's pools cannot be opened again."""
         self.long_reads = Gate(_LONG_READS)
         """Limits long reads, which leaves connections for writes and short reads."""
+
+    @classmethod
+    def worker(cls, q: Any) -> None:
+        """Connects, and puts connections back, until it is told to stop or cancelled."""
+        tasks: Any = Tasks(q)
+        super().worker(tasks)
 
     @contextmanager
     def lend(self, seconds: float) -> Iterator[psycopg.Connection[Any]]:
