@@ -38,7 +38,7 @@ async def answer(
 
 async def look(history: AsyncHistory, answerer: Answerer) -> None:
     """Shows a model the conversation, as adapters do."""
-    last = (await history.info()).last_seq
+    last = await answerer.last_seq(history)
     answerer.shown(await history.read(), last)
 
 
@@ -194,6 +194,31 @@ async def test_a_write_that_is_cancelled_is_over_before_the_next_request(
         await inner
     assert await texts(history) == ["answer", "answer"]
     await answer(history, outer)
+
+
+async def test_a_request_sees_what_a_cancelled_one_is_writing(history: AsyncHistory) -> None:
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def write(last: int | None) -> list[int]:
+        begun.set()
+        await goes_on.wait()  # like a commit, which nobody can stop
+        return await history.extend([said("assistant", "late")], if_last=last)
+
+    stopped = asyncio.create_task(
+        Answerers("space").of_task("talk").answer(history, write, where="'talk'")
+    )
+    await begun.wait()
+    stopped.cancel()
+    answerer = Answerers("space").of_task("talk")
+    reading = asyncio.create_task(answerer.last_seq(history))
+    other = Answerers("space").of_task("something else")
+    assert await other.last_seq(history) == 0  # nothing is written to it, so it need not wait
+    assert not reading.done()
+    goes_on.set()
+    answerer.shown([], await reading)
+    assert await answer(history, answerer) == [2]
+    with pytest.raises(asyncio.CancelledError):
+        await stopped
 
 
 async def test_a_request_about_something_else_is_not_part_of_the_outer_one(

@@ -209,6 +209,23 @@ async def test_a_stream_that_is_cancelled_while_it_stores_a_turn_refuses_nobody(
         assert texts(await session.get_items())[-2:] == ["again", "yes"]
 
 
+async def test_a_turn_right_after_a_stream_is_cancelled_is_not_refused(
+    namespace: str, place_url: str
+) -> None:
+    """A user presses Stop at any moment, and goes on before the stopped run has ended."""
+    for moment in range(8):
+        session = BotWireSession(f"user-{moment}", namespace=namespace, url=place_url)
+        model = ScriptedModel(call("look", "c1"), "never")
+        run = Runner.run_streamed(Agent("a", model=model, tools=[look]), "hi", session=session)
+        events = run.stream_events()
+        for _ in range(moment):
+            await anext(events, None)
+        run.cancel()
+        await Runner.run(Agent("b", model=ScriptedModel("yes")), "again", session=session)
+        assert texts(await session.get_items())[-2:] == ["again", "yes"]
+        await events.aclose()
+
+
 async def test_an_approval_is_not_refused_since_others_spoke_meanwhile(
     session: BotWireSession,
 ) -> None:

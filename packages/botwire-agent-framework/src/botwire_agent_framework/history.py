@@ -119,10 +119,11 @@ class BotWireHistoryProvider(
             **kwargs: Not used.
         """
         history = self._history(session_id)
-        last = (await history.info()).last_seq
+        answerer = self._answerers.of_task(history.name)
+        last = await answerer.last_seq(history)
         limit = self.max_messages
         items = await (history.read() if limit is None else history.read_last(limit))
-        self._answerers.of_task(history.name).shown(items, last)
+        answerer.shown(items, last)
         messages = await off_loop(from_items, items)
         # Services refuse a tool's answer without its call.
         while limit is not None and messages and messages[0].role == "tool":

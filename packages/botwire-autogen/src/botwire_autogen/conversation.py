@@ -164,7 +164,7 @@ class Conversation:
 
     async def last_seq(self) -> int:
         """Returns the sequence number of the last item ever stored, deleted or not."""
-        return (await self.history.info()).last_seq
+        return await self.answerer.last_seq(self.history)
 
     # --- states
 

@@ -5,7 +5,7 @@ One of them gets a `ConflictError` and must be run again. Tool results are exemp
 written in between, and are stored even if the request that called the tools is refused.
 
     answerer = answerers.of_task(history.name)
-    last = (await history.info()).last_seq  # before the items are read
+    last = await answerer.last_seq(history)  # before the items are read
     answerer.shown(await history.read(), last)  # the model is shown these items
     await answerer.answer(history, lambda last: history.extend([item], if_last=last), where="…")
 
@@ -62,6 +62,16 @@ class Answerer:
         """Records the last item seen; None once the request has ended."""
         self.seen = seq
         self._own.clear()
+
+    async def last_seq(self, history: AsyncHistory) -> int:
+        """Returns the history's `last_seq`, which counts what this process is writing to it.
+
+        A request that was cancelled in the middle of a write ends only after it (see `_store`), and
+        the next one may already begin.
+        """
+        if writes := [one for one, to in _writes().items() if to == self.conversation]:
+            await asyncio.wait(writes, timeout=_LONGEST_CANCELLATION)
+        return (await history.info()).last_seq
 
     def begins(self) -> None:
         """Makes this the current task's request. Requests of tasks it starts run inside it."""
@@ -134,6 +144,10 @@ class Answerer:
         conversation before that, it would take the items for someone else's.
         """
         task = asyncio.ensure_future(write)
+        if self.conversation is not None:
+            writes = _writes()
+            writes[task] = self.conversation
+            task.add_done_callback(writes.pop)
         try:
             seqs = await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -148,6 +162,16 @@ class Answerer:
 
     def _spoken(self, later: Iterable[Item]) -> bool:
         return any(item.seq not in self._own and _speaks(item.value) for item in later)
+
+
+_Writes = dict[asyncio.Task[Any], tuple[str, str]]
+_writes_of: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Writes]
+_writes_of = weakref.WeakKeyDictionary()
+
+
+def _writes() -> _Writes:
+    """Returns the writes in progress on the running loop, each with its conversation."""
+    return _writes_of.setdefault(asyncio.get_running_loop(), {})
 
 
 _Running = tuple[asyncio.Task[Any], Answerer]

@@ -134,16 +134,18 @@ class BotWireSession(
             limit = self.session_settings.limit if self.session_settings else None
         if limit is not None and not isinstance(limit, int):
             raise ConfigurationError(f"limit must be an int, not {type(limit).__name__}")
-        last = 0 if wrapper is None else (await history.info()).last_seq
+        last, run = 0, None
+        if wrapper is not None:
+            run = self._runs.get(wrapper)
+            if run is None:
+                run = self._runs[wrapper] = _Run(Answerer(self._conversation(wrapper)))
+            last = await run.answerer.last_seq(history)
         if limit is None or limit < 0:
             items = await history.read()
             groups = [group for _, group in await off_loop(from_items, items)]
         else:
             items, groups = await _last(history, limit)
-        if wrapper is not None:
-            run = self._runs.get(wrapper)
-            if run is None:
-                run = self._runs[wrapper] = _Run(Answerer(self._conversation(wrapper)))
+        if run is not None:
             run.answerer.begins()
             run.answerer.shown(items, last)
             run.unanswered = _unanswered(items)
