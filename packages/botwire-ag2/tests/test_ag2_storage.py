@@ -42,7 +42,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from botwire import AsyncMemory, ConfigurationError, Memory, NotJSONError, TransportError
+from botwire import (
+    AsyncHistory,
+    AsyncMemory,
+    ConfigurationError,
+    Memory,
+    NotJSONError,
+    TransportError,
+)
 from botwire.messages import Message, ToolCall
 from botwire.tool_calls import NOT_COMPLETED
 from botwire_ag2 import BotWireCheckpointStore, BotWireStorage
@@ -266,6 +273,40 @@ async def test_what_is_superseded_is_archived(place_url: str, namespace: str) ->
         assert plain(await stream.history.get_events()) == plain(events)
         assert len(await history.read(archived=True)) == kept
     assert (await agent("hello").ask("hi", stream=stream)).body == "hello"
+
+
+async def test_a_run_sees_what_a_cancelled_one_is_writing(
+    place_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user presses Stop and goes on, with an object per request."""
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+    extend = AsyncHistory.extend
+
+    async def slow(history: AsyncHistory, values: Any, **options: Any) -> list[int]:
+        if not begun.is_set():
+            begun.set()
+            await goes_on.wait()  # like a commit, which nobody can stop
+        return await extend(history, values, **options)
+
+    monkeypatch.setattr(AsyncHistory, "extend", slow)
+    streams = [await BotWireStorage(namespace, url=place_url).stream("s") for _ in range(2)]
+
+    async def answer(stream: MemoryStream) -> None:
+        context: Any = SimpleNamespace(stream=stream, dependencies={})
+        await stream.history.storage.save_event(ModelResponse(ModelMessage("yes")), context)
+
+    stopped = asyncio.create_task(answer(streams[0]))
+    await begun.wait()
+    stopped.cancel()
+
+    async def read() -> list[BaseEvent]:
+        return list(await streams[1].history.get_events())
+
+    reading = asyncio.create_task(read())
+    assert not (await asyncio.wait({reading}, timeout=0.2))[0]
+    goes_on.set()
+    assert len(await reading) == 1
+    await answer(streams[1])
 
 
 async def test_images_hold_no_other_task(tmp_path: Path, namespace: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Unpack
 from uuid import UUID
@@ -59,7 +58,7 @@ class BotWireStorage(Connected, framework="ag2"):
         self.ttl = read_ttl(ttl)
         self._classes = own_classes(types)
         self._names: dict[UUID, str] = {}
-        self._answerers: defaultdict[UUID, Answerer] = defaultdict(Answerer)
+        self._answerers: dict[UUID, Answerer] = {}
 
     async def stream(self, name: str | UUID) -> MemoryStream:
         """Returns the stream of a conversation, begun here or in another process.
@@ -76,11 +75,20 @@ class BotWireStorage(Connected, framework="ag2"):
         self._names[stream_id] = str(name)
         return MemoryStream(self, id=stream_id)
 
+    def _answerer(self, stream_id: UUID) -> Answerer:
+        """Returns what the runs of this object have seen of a stream."""
+        if stream_id not in self._answerers:
+            conversation = (self.connection.namespace, self._name(stream_id))
+            self._answerers[stream_id] = Answerer(conversation)
+        return self._answerers[stream_id]
+
+    def _name(self, stream_id: UUID) -> str:
+        return self._names.get(stream_id, str(stream_id))
+
     def _history(self, stream_id: UUID, agent: str | None = None) -> AsyncHistory:
         check_type(stream_id, UUID, "stream_id")
-        name = self._names.get(stream_id, str(stream_id))
         memory = self.connection.during(agent=agent).async_memory
-        return memory.history(name, ttl=self.ttl)
+        return memory.history(self._name(stream_id), ttl=self.ttl)
 
     async def save_event(self, event: BaseEvent, context: Context) -> None:
         """Stores an event at the end of its stream.
@@ -96,9 +104,10 @@ class BotWireStorage(Connected, framework="ag2"):
         agent = context.dependencies.get(AGENT_CONTEXT_DEPENDENCY_KEY)
         history = self._history(stream_id, getattr(agent, "name", None))
         item = await off_loop(to_item, event, self._classes)
-        answerer = self._answerers[stream_id]
+        answerer = self._answerer(stream_id)
         # Within a process, AG2 answers one request of a stream at a time.
-        asked = answerer if isinstance(event, (ModelResponse, ToolResultsEvent)) else Answerer()
+        is_answer = isinstance(event, (ModelResponse, ToolResultsEvent))
+        asked = answerer if is_answer else Answerer(answerer.conversation)
         answerer.wrote(
             await asked.answer(
                 history,
@@ -115,9 +124,10 @@ class BotWireStorage(Connected, framework="ag2"):
         stored does not change.
         """
         history = self._history(stream_id)
-        last = (await history.info()).last_seq
+        answerer = self._answerer(stream_id)
+        last = await answerer.last_seq(history)
         items = await history.read()
-        self._answerers[stream_id].shown(items, last)
+        answerer.shown(items, last)
         return paired(await off_loop(from_items, items, self._classes))
 
     async def set_history(self, stream_id: UUID, events: Iterable[BaseEvent]) -> None:
@@ -131,13 +141,13 @@ class BotWireStorage(Connected, framework="ag2"):
         stored = await history.read()
         if [item.value for item in stored] == items[: len(stored)]:
             if items[len(stored) :]:
-                self._answerers[stream_id].wrote(await history.extend(items[len(stored) :]))
+                self._answerer(stream_id).wrote(await history.extend(items[len(stored) :]))
             return
         async with self.connection.async_memory.transaction() as tx:
             tx.history(history.name).archive(stored[-1].seq)
             if items:
                 tx.history(history.name, ttl=self.ttl).extend(items)
-        self._answerers[stream_id].wrote(tx.results[1] if items else ())
+        self._answerer(stream_id).wrote(tx.results[1] if items else ())
 
     async def drop_history(self, stream_id: UUID) -> None:
         """Deletes the events of a stream."""

@@ -36,7 +36,7 @@ class BotWireConversation(Connected, framework="newframework", shows="name"):
     ) -> None:
         self.name = check_history(name)
         super().__init__(namespace, **connection)
-        self._answerer = Answerer()
+        self._answerer = Answerer((self.connection.namespace, self.name))
 
     @property
     def _history(self) -> AsyncHistory:
@@ -49,7 +49,7 @@ class BotWireConversation(Connected, framework="newframework", shows="name"):
         change.
         """
         history = self._history
-        last = (await history.info()).last_seq
+        last = await self._answerer.last_seq(history)
         items = await history.read()
         self._answerer.shown(items, last)
         return paired(await off_loop(from_items, items))
@@ -67,7 +67,8 @@ class BotWireConversation(Connected, framework="newframework", shows="name"):
         items = await off_loop(to_items, messages)
         history = self._history
         # A question may come at any time. An answer must follow what its model was shown.
-        asked = Answerer() if is_question(messages[0]) else self._answerer
+        answerer = self._answerer
+        asked = Answerer(answerer.conversation) if is_question(messages[0]) else answerer
         seqs = await asked.answer(
             history,
             lambda last: history.extend(items, if_last=last),
