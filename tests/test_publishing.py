@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,17 @@ def test_docker_is_sent_exactly_what_the_image_copies() -> None:
     ignored = (ROOT / "deploy/Dockerfile.dockerignore").read_text().splitlines()
     assert "*" in ignored
     assert {line.removeprefix("!") for line in ignored if line.startswith("!")} == copied
+
+
+def test_the_pins_of_the_image_are_of_what_it_installs() -> None:
+    environments = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["envs"]
+    pinned = {
+        one if isinstance(one, str) else f"{one['path']}[{','.join(one['features'])}]"
+        for one in environments["image"]["workspace"]["members"]
+    }
+    text = (ROOT / "deploy/Dockerfile").read_text()
+    installed = re.findall(r"\./([\w/-]+(?:\[[\w,]+\])?)(?=[\"\s])", text)
+    assert sorted(installed) == sorted(pinned)
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("docs/listing/*.md")), ids=lambda page: page.stem)

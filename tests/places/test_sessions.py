@@ -166,7 +166,7 @@ async def test_an_update_does_not_overwrite_a_later_one(memory: Any) -> None:
     (read,) = await chat.read()
     version = await chat.update(1, "mine", if_value_version=read.version)
     with pytest.raises(ConflictError, match="item 1 of history 'chat' has version"):
-        await chat.update(1, "yours", if_value_version=read.version)
+        await chat.update(1, "yours", read.version)
     assert await chat.update(1, "mine again", if_value_version=version) > version
     assert await chat.tail(1) == ["mine again"]
 

@@ -65,6 +65,16 @@ def test_a_loop_that_just_stops_is_no_error(monkeypatch: pytest.MonkeyPatch) -> 
     assert failures == closed == []
 
 
+async def test_what_fails_while_a_client_is_closed_is_raised() -> None:
+    async def close(client: object) -> None:
+        raise ConfigurationError("it was set up in a wrong way")
+
+    clients = AsyncClientPerLoop(object, close)
+    await clients.get()
+    with pytest.raises(ConfigurationError, match="wrong way"):
+        await clients.close()
+
+
 def test_a_loop_ends_while_its_pool_connects_to_postgres() -> None:
     """psycopg's worker outlives its cancellation then, and `asyncio.run` waits for every task."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -139,7 +139,7 @@ class Reason(Enum):
     DONE = "stop"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Usage:
     """How much a model has read and written."""
 
@@ -150,10 +150,11 @@ def test_enums_dataclasses_and_paths_are_kept_as_llamaindex_dumps_them(
     store: BotWireChatStore,
 ) -> None:
     raw = {Reason.DONE: [Reason.DONE, Usage(3)], "at": (Path("a/b"), Reason.DONE)}
+    raw["all"] = {Usage(3)}  # a set of dicts cannot be
     call = ToolCallBlock(tool_call_id="c", tool_name="f", tool_kwargs={"x": [raw, Raw()]})
     store.add_message("k", ChatMessage(role="assistant", blocks=[call], additional_kwargs=raw))
     (found,) = store.get_messages("k")
-    plain = {"stop": ["stop", {"tokens": 3}], "at": ("a/b", "stop")}
+    plain = {"stop": ["stop", {"tokens": 3}], "at": ("a/b", "stop"), "all": [{"tokens": 3}]}
     assert found.additional_kwargs == plain
     assert found.blocks[0].tool_kwargs == {"x": [plain, {"name": "f", "scores": {}}]}  # type: ignore[union-attr]
 

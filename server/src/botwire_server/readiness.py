@@ -35,7 +35,7 @@ def wait_until_ready(settings: Settings, seconds: float) -> tuple[bool, str]:
         raise ConfigurationError("port 0 names no server: set the port that it listens on")
     deadline = time.monotonic() + seconds
     while True:
-        is_last = time.monotonic() >= deadline
+        is_last = not time.monotonic() < deadline  # also if it is not a number
         try:
             is_ready, line = _ask(settings)
         except TransportError:

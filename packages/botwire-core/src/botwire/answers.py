@@ -34,8 +34,8 @@ class Answerer:
     """What one request has seen of a conversation.
 
     Args:
-        conversation: The namespace and the name of the history; None for a request that neither
-            runs inside another nor contains others.
+        conversation: The namespace and the name of the history, by which the requests inside which
+            it runs and the writes in progress are found; None: there are none.
 
     Attributes:
         conversation: As given.

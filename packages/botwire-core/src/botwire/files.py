@@ -57,9 +57,20 @@ def unfinished(target: Path) -> Iterator[Path]:
 
     Raises:
         ConfigurationError: Another program is writing it (not noticed on Windows).
-        OSError: It cannot be created.
+        OSError: It cannot be created or written; the error names the target.
     """
     partial = target.with_name(target.name + ".partial")
+    try:
+        with _claimed(partial, target):
+            yield partial
+    except OSError as error:
+        if error.filename in (None, str(partial)):  # a failed write does not name its file
+            error.filename = str(target)
+        raise
+
+
+@contextlib.contextmanager
+def _claimed(partial: Path, target: Path) -> Iterator[None]:
     if sys.platform == "win32":  # which renames no file that is open
         make_private(partial)
         lock = None
@@ -68,7 +79,7 @@ def unfinished(target: Path) -> Iterator[Path]:
     try:
         partial.with_name(f"{partial.name}-journal").unlink(missing_ok=True)
         os.truncate(partial, 0)
-        yield partial
+        yield
     finally:
         with contextlib.suppress(FileNotFoundError):
             if lock is None or os.path.samestat(partial.stat(), os.fstat(lock.fileno())):

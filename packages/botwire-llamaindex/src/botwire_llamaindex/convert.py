@@ -269,7 +269,11 @@ def _plain(value: Any, path: str) -> Any:
             for key, part in value.items()
         }
     if type(value) in (list, tuple, set, frozenset):
-        return type(value)(_plain(part, f"{path}[{i}]") for i, part in enumerate(value))
+        parts = [_plain(part, f"{path}[{i}]") for i, part in enumerate(value)]
+        try:
+            return type(value)(parts)
+        except TypeError:  # no set holds the dict that a dataclass has become
+            return parts
     return float(value) if isinstance(value, float) else value  # numpy's have another repr
 
 

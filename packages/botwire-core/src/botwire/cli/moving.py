@@ -123,8 +123,8 @@ def _new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
                 yield file
             partial.replace(target)
     except OSError as error:
-        if error.filename in (None, f"{target}.partial"):  # a failed write does not name its file
-            error.filename = name
+        if error.filename == str(target):
+            error.filename = name  # as the user wrote it
         raise
 
 
