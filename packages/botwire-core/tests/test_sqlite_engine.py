@@ -608,6 +608,25 @@ def test_a_read_that_would_have_to_wait_is_not_done_at_once(path: Path) -> None:
     engine.close()
 
 
+async def test_a_loop_on_which_nothing_may_block_reads_in_threads(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under blockbuster, which `langgraph dev` uses: it wraps the methods of sqlite3."""
+    engine = AsyncSQLiteEngine(SQLiteEngine(path))
+    memory = AsyncMemory("n", engine=engine)
+    await memory.set("k", 1)
+    refused = []
+
+    def refuse(self: SQLiteEngine, batch: Batch) -> None:
+        refused.append(batch)
+        raise RuntimeError("Blocking call to sqlite3.Connection.execute")
+
+    monkeypatch.setattr(SQLiteEngine, "read_at_once", refuse)
+    assert [await memory.get("k") for _ in range(3)] == [1, 1, 1]
+    assert len(refused) == 1
+    await engine.aclose()
+
+
 def test_a_loop_that_ends_in_the_middle_of_a_write_complains_of_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

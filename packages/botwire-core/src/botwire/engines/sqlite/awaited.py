@@ -18,6 +18,7 @@ from botwire.engines.sql import pages, planning
 from botwire.engines.sql.plans import UnplannedError
 from botwire.engines.sqlite.choosing import CommitChooser, Planned, are_little
 from botwire.engines.sqlite.engine import SQLiteEngine
+from botwire.errors import BotWireError
 from botwire.operations import Batch, Results
 from botwire.threads import in_thread, running_loop
 
@@ -172,6 +173,7 @@ class AsyncSQLiteEngine:
     def __init__(self, engine: SQLiteEngine) -> None:
         self.engine = engine
         self.commits_on_loop = False
+        self._may_read_on_loop = True
         self._threads = self._start_threads()
         self._process = os.getpid()
 
@@ -193,7 +195,7 @@ class AsyncSQLiteEngine:
         if batch.maintains:
             return await in_thread(self.engine.apply, batch, threads=self._pool().maintainer)
         if not batch.writes:
-            results = self.engine.read_at_once(batch) if pages.is_short(batch) else None
+            results = self._read_at_once(batch)
             if results is not None:
                 return results
             held_to = None if batch.terms is None else batch.terms.verdict
@@ -207,6 +209,19 @@ class AsyncSQLiteEngine:
                 return await self._pool().writer.write(planned, may_block=self.commits_on_loop)
             except UnplannedError:
                 tried += 1
+
+    def _read_at_once(self, batch: Batch) -> Results | None:
+        """Returns the results of a short read; None if a thread must read."""
+        if not self._may_read_on_loop or not pages.is_short(batch):
+            return None
+        try:
+            return self.engine.read_at_once(batch)
+        except BotWireError:
+            raise
+        except Exception:  # noqa: BLE001 - a thread meets the error again, if it is one of the store
+            # `langgraph dev` lets no file be read on an event loop, by blockbuster.
+            self._may_read_on_loop = False
+            return None
 
     async def _plan(self, batch: Batch, tried: int) -> Planned:
         first = planning.first_plan(batch) if tried == 0 else None
